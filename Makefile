@@ -1,0 +1,53 @@
+# Tillmesh. `make` alone says what there is.
+SHELL := /bin/bash
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+
+help: ## say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup: .venv/.ready translations ## make .venv with everything in it, compile the translations
+
+.venv/.ready: pyproject.toml constraints.txt deploy/setup.sh
+	@bash deploy/setup.sh
+	@touch $@
+
+translations: .venv/.ready ## compile the message catalogues (.po to .mo)
+	@$(PY) hatch_build.py
+
+demo: setup ## a whole chain on this machine: broker, head office, two shops
+	@$(PY) -m deploy.demo
+
+demo-check: setup ## the same chain unattended: the four walks, the latency of each hop
+	@$(PY) -m deploy.demo --check
+
+test: setup ## all tests, on real servers and a real browser
+	@bash deploy/test-servers.sh
+	@$(PY) -m pytest -m "not nightly"
+
+nightly: setup ## the long runs too
+	@bash deploy/test-servers.sh
+	@HYPOTHESIS_PROFILE=night $(PY) -m pytest
+
+lint: setup ## style, types, floors, spelling, size of modules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/codespell
+	@$(PY) deploy/module_size.py
+
+fmt: setup ## format the code
+	@.venv/bin/ruff check --fix-only .
+	@.venv/bin/ruff format .
+
+check: lint test ## what CI runs
+
+bench: setup ## speed and memory, beside their baselines, in one run
+	@bash deploy/test-servers.sh
+	@$(PY) -m tests.bench
+
+sim: setup ## a whole virtual shop of devices, with a page
+	@$(PY) -m devices.sim
+
+.PHONY: help setup translations demo demo-check test nightly lint fmt check bench sim

@@ -1,0 +1,1 @@
+"""Head office: the chain seen from above."""

@@ -1,0 +1,1 @@
+"""Running it: demo, set-up scripts, service units."""

@@ -1,0 +1,1 @@
+"""Paper, beeps and numbers: the hardware of a shop."""

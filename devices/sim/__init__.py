@@ -1,0 +1,1 @@
+"""A virtual shop: every device on ptys and sockets, speaking bytes."""

@@ -1,0 +1,1 @@
+"""One shop: sells, prints and prices with no help from outside."""

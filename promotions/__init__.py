@@ -1,0 +1,1 @@
+"""What does this basket cost, and why. Pure."""

@@ -1,0 +1,1 @@
+"""SQL, MQTT, NTP and key adapters that both sides need."""
