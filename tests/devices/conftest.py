@@ -1,0 +1,97 @@
+"""Real ptys and sockets for the devices' tests; threads and descriptors are counted."""
+
+import contextlib
+import os
+import pty
+import queue
+import socket
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _eventually(condition: Callable[[], object], *, within_s: float = 5.0) -> object:
+    """Poll until `condition` is true; return its value, fail with its source otherwise."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail("condition did not become true in time")
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    return _eventually
+
+
+class Pty:
+    """A pty whose slave is behind a symlink that survives replug."""
+
+    def __init__(self, link: str) -> None:
+        self.link = link
+        self.master = -1
+        self.plug()
+
+    def plug(self) -> None:
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        name = os.ttyname(slave)
+        os.close(slave)
+        with contextlib.suppress(FileNotFoundError):
+            Path(self.link).unlink()
+        Path(self.link).symlink_to(name)
+
+    def unplug(self) -> None:
+        if self.master >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                Path(self.link).unlink()
+            os.close(self.master)
+            self.master = -1
+
+    def send(self, data: bytes) -> None:
+        os.write(self.master, data)
+
+
+@pytest.fixture
+def line(tmp_path: object) -> Iterator[Pty]:
+    end = Pty(f"{tmp_path}/tty")
+    yield end
+    end.unplug()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        yield server
+
+
+@pytest.fixture
+def events() -> "queue.Queue[object]":
+    return queue.Queue()
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(autouse=True)
+def no_leak() -> Iterator[None]:
+    """Every test gives back its threads and descriptors."""
+    threads, files = threading.active_count(), _descriptors()
+    yield
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if threading.active_count() <= threads and _descriptors() <= files:
+            return
+        time.sleep(0.01)
+    alive = [t.name for t in threading.enumerate()]
+    assert threading.active_count() <= threads, alive
+    assert _descriptors() <= files
