@@ -3,7 +3,7 @@
     TillmeshError            has a code, parameters, and a sentence in zh-CN and en
     |-- Refusal              the request is against a rule; nothing was changed
     |-- Conflict             somebody else was faster, or the same id came with other content
-    |-- Unavailable          the machine cannot do it now (disk, database, port); nothing was changed
+    |-- Unavailable          the machine cannot do it now (disk, database); nothing was changed
     `-- Corrupt              stored or received bytes are not what they must be
 
 A sentence says what happened, what was kept and what to do. Modules add their own sentences with
@@ -98,7 +98,8 @@ define(
         "INTERNAL": (
             "Something went wrong inside Tillmesh (reference {reference}). What was saved before "
             "stays saved. Try again; if it comes back, tell your operator the reference.",
-            "系统内部出错（编号 {reference}）。此前已保存的内容不受影响。请重试；若再次出现，请把编号告知管理员。",
+            "系统内部出错（编号 {reference}）。此前已保存的内容不受影响。"
+            "请重试；若再次出现，请把编号告知管理员。",
         ),
     }
 )

@@ -51,7 +51,7 @@ def parse_minor(text: str, *, digits: int = 2) -> int:
     whole, _, part = text.strip().partition(".")
     if not (whole + part).isascii() or not (whole + part).isdigit() or len(part) > digits:
         raise Refusal("MONEY_UNREADABLE", text=text[:40])
-    value = int(whole or "0") * 10**digits + int(part.ljust(digits, "0") or "0")
+    value = int((whole or "0") + part.ljust(digits, "0"))
     if value > MINOR_MAX:
         raise Refusal("MONEY_TOO_LARGE", text=text[:40])
     return value

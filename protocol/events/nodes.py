@@ -1,0 +1,19 @@
+"""What nodes say about themselves."""
+
+from protocol.events.registry import Event
+
+
+class EpochStarted(Event, frozen=True, kw_only=True):
+    """First event of an incarnation; names its parent so that restored backups cannot hide."""
+
+    node: str
+    parent_epoch: str  # empty at the very beginning
+    parent_seq: int
+    parent_hash: str
+
+
+class ClockConfirmed(Event, frozen=True, kw_only=True):
+    """A manager vouched for the time with a PIN."""
+
+    confirmed_ms: int
+    person: str

@@ -1,0 +1,102 @@
+"""Rules of the journal: stream, epoch, sequence, hash chain.
+
+A stream is a tree of events keyed by hash. Each event names its place (stream, epoch, seq); its
+hash is SHA-256 over the previous hash and its own bytes. `seq` goes on over epochs; the first event
+of an epoch is `EpochStarted` and names its parent. One parent with two children is a fork: both
+branches are kept.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import msgspec
+
+from protocol.codec import Envelope, body_of, decode
+from protocol.errors import Corrupt, define
+from protocol.events import EpochStarted
+
+GENESIS = "0" * 64
+
+define(
+    {
+        "CHAIN_BROKEN": (
+            "Journal {stream}, event {seq}: {detail}. The record was altered or damaged; keep the "
+            "files and restore from the other side.",
+            "日志 {stream} 第 {seq} 条：{detail}。记录被篡改或损坏；请保留文件并从另一端恢复。",
+        ),
+    }
+)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a stream; `hash` is 64 hex digits. Seq 0 is before the first event."""
+
+    epoch: str
+    seq: int
+    hash: str
+
+
+ORIGIN = Position("", 0, GENESIS)
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An event at its place, with its bytes as written."""
+
+    stream: str
+    position: Position
+    data: bytes
+
+
+def chain(previous: str, data: bytes) -> str:
+    """The hash of an event that follows `previous`."""
+    return sha256(bytes.fromhex(previous) + data).hexdigest()
+
+
+def parent_of(envelope: Envelope) -> Position | None:
+    """The parent that the first event of an epoch names; None for any other event."""
+    if envelope.type != EpochStarted.__name__:
+        return None
+    body = body_of(envelope)
+    if not isinstance(body, EpochStarted):  # pragma: no cover - the type says it is
+        return None
+    return Position(body.parent_epoch, body.parent_seq, body.parent_hash)
+
+
+def check_follows(envelope: Envelope, previous: Position, stream: str) -> None:
+    """Raise CHAIN_BROKEN unless the event may stand right after `previous`."""
+    problem = ""
+    if envelope.stream != stream:
+        problem = f"it belongs to {envelope.stream}"
+    elif envelope.seq != previous.seq + 1:
+        problem = f"expected sequence {previous.seq + 1}, got {envelope.seq}"
+    elif envelope.type == EpochStarted.__name__:
+        if parent_of(envelope) != previous:
+            problem = "the epoch names another parent"
+    elif envelope.epoch != previous.epoch:
+        problem = f"epoch {envelope.epoch} starts without saying so"
+    if problem:
+        raise Corrupt("CHAIN_BROKEN", stream=stream, seq=envelope.seq, detail=problem)
+
+
+def link(stream: str, previous: Position, events: Iterable[bytes]) -> Iterator[Stored]:
+    """Check and place events that follow `previous`, one after the other."""
+    for data in events:
+        envelope = decode(data)
+        check_follows(envelope, previous, stream)
+        previous = Position(envelope.epoch, envelope.seq, chain(previous.hash, data))
+        yield Stored(stream, previous, data)
+
+
+def verify(stream: str, rows: Iterable[Stored], start: Position = ORIGIN) -> Position:
+    """Walk a stored branch; return its head or raise CHAIN_BROKEN at the first wrong row."""
+    for row in rows:
+        for placed in link(stream, start, [row.data]):
+            if placed.position != row.position:
+                raise Corrupt(
+                    "CHAIN_BROKEN",
+                    stream=stream,
+                    seq=row.position.seq,
+                    detail="the stored place or hash is not the one its bytes give",
+                )
+            start = placed.position
+    return start

@@ -1,0 +1,101 @@
+"""Double-entry stock: every movement leaves one place and enters another.
+
+Places are `kind/{store}`; all places of a product sum to zero. A shop's shelf (`shop/{store}`) is
+moved by that shop's stream alone; a forwarded copy posts nothing.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from protocol.events import (
+    Event,
+    GoodsReceived,
+    GoodsScrapped,
+    SaleCompleted,
+    StockCounted,
+    TransferDispatched,
+    TransferReceived,
+    TransferSettled,
+)
+from protocol.ids import stream_store
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """`qty_milli` of `sku` leaves `source` and enters `target`; negative when it goes back."""
+
+    sku: str
+    source: str
+    target: str
+    qty_milli: int
+
+
+def shelf(store: str) -> str:
+    """The goods in a shop."""
+    return f"shop/{store}"
+
+
+def transit(from_store: str, to_store: str) -> str:
+    """Goods on their way. Complete at head office only."""
+    return f"transit/{from_store}>{to_store}"
+
+
+def _sale(body: SaleCompleted, store: str) -> Iterable[Posting]:
+    for line in body.lines:
+        qty = -line.qty_milli if line.is_return else line.qty_milli
+        yield Posting(line.sku, shelf(store), f"customer/{store}", qty)
+    for gift in body.gifts:
+        yield Posting(gift.sku, shelf(store), f"gift/{store}", gift.qty_milli)
+
+
+def _count(body: StockCounted, store: str) -> Iterable[Posting]:
+    source = f"opening/{store}" if body.opening else f"count/{store}"
+    for line in body.lines:
+        variance = line.counted_qty_milli - line.book_qty_milli
+        if variance:
+            yield Posting(line.sku, source, shelf(store), variance)
+
+
+def _arrival(body: TransferReceived, store: str) -> Iterable[Posting]:
+    # Broken pieces stay in transit, as a dispute, until they are found or written off.
+    for line in body.lines:
+        if line.qty_milli:
+            yield Posting(line.sku, transit(body.from_store, store), shelf(store), line.qty_milli)
+
+
+def postings(event: Event, stream: str) -> list[Posting]:
+    """What this event moves, when it stands in this stream; empty for all that moves nothing."""
+    store = stream_store(stream)
+    if store is None:
+        return []
+    if stream.startswith("to/"):
+        if isinstance(event, TransferSettled):
+            return [
+                Posting(
+                    m.sku, transit(event.from_store, event.to_store), f"lost/{store}", m.qty_milli
+                )
+                for m in event.lines
+            ]
+        return []
+    match event:
+        case SaleCompleted():
+            return list(_sale(event, store))
+        case GoodsReceived():
+            return [
+                Posting(m.sku, f"supplier/{store}", shelf(store), m.qty_milli) for m in event.lines
+            ]
+        case GoodsScrapped():
+            return [
+                Posting(m.sku, shelf(store), f"scrap/{store}", m.qty_milli) for m in event.lines
+            ]
+        case StockCounted():
+            return list(_count(event, store))
+        case TransferDispatched():
+            return [
+                Posting(m.sku, shelf(store), transit(store, event.to_store), m.qty_milli)
+                for m in event.lines
+            ]
+        case TransferReceived():
+            return list(_arrival(event, store))
+        case _:
+            return []

@@ -1,0 +1,241 @@
+"""A node's books: the one place where events become truth and read tables, in one transaction.
+
+    with books.begin() as tx:
+        books.record(tx, {stream: [draft]})      # as the writer
+        tx.execute(...)                          # work tables that belong to the same moment
+
+Listeners hear of what was committed, after the commit, and must only enqueue.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+
+from protocol.codec import Draft, body_of, decode
+from protocol.errors import Corrupt, TillmeshError
+from protocol.folds import fold
+from protocol.journal import ORIGIN, Position, Stored, chain, check_follows, parent_of
+from protocol.node.database import Database
+from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
+from protocol.node.sqljournal import Recorded, SqlJournal, SqlRecords, upsert, walk
+from protocol.node.tables import (
+    READ_VERSION,
+    journal,
+    node_state,
+    read,
+    refused,
+    stream_head,
+    truth,
+)
+from protocol.replication import Accepted
+
+REFUSED_ROWS_MAX = 1_000
+Listener = Callable[[Sequence[Recorded]], None]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One wrong place that `verify` found."""
+
+    stream: str
+    seq: int
+    code: str
+    detail: str
+
+
+def opened(stored: Stored) -> tuple[Recorded, TillmeshError | None]:
+    """Decode for the folds; a body that cannot be read comes with its fault."""
+    envelope = decode(stored.data)
+    try:
+        return Recorded(envelope, body_of(envelope), stored), None
+    except Corrupt as fault:
+        return Recorded(envelope, None, stored), fault
+
+
+class Books:
+    """Journal and read tables of one node over one database."""
+
+    def __init__(
+        self, database: Database, journal_of: SqlJournal, *, fold_one: Fold = fold
+    ) -> None:
+        self.database = database
+        self.journal = journal_of
+        self.listeners: list[Listener] = []
+        self._fold = fold_one
+        self._local = threading.local()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A write transaction; listeners are told after its commit."""
+        self._local.recorded = []
+        with self.database.begin() as tx:
+            yield tx
+        recorded, self._local.recorded = self._local.recorded, []
+        if recorded:
+            for listener in self.listeners:
+                listener(recorded)
+
+    def record(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
+        """Append as the writer and project; a draft whose id stands in the stream is left out."""
+        recorded = self.journal.append(tx, drafts)
+        project(tx, recorded, fold_one=self._fold)
+        self._local.recorded += recorded
+        return recorded
+
+    def keep(self, tx: Connection, verdict: Accepted, *, at_ms: int) -> list[Recorded]:
+        """Store and project what replication accepted, with its cursor."""
+        pairs = [opened(stored) for stored in verdict.events]
+        self.journal.keep(tx, verdict, [r.envelope for r, _ in pairs], at_ms=at_ms)
+        for event, fault in pairs:
+            if fault:
+                park(tx, event, fault)
+        recorded = [event for event, _ in pairs]
+        project(tx, recorded, fold_one=self._fold)
+        self._local.recorded += recorded
+        return recorded
+
+    def refuse(self, topic: str, payload: bytes, fault: TillmeshError, *, at_ms: int) -> None:
+        """Keep a refused message's reason and first bytes; only the newest thousand stay."""
+        with self.database.begin() as tx:
+            tx.execute(
+                refused.insert(),
+                {
+                    "at_ms": at_ms,
+                    "topic": topic[:200].replace("\0", ""),
+                    "code": fault.code,
+                    "detail": fault.sentence("en")[:1000].replace("\0", ""),
+                    "sample": payload[:400],
+                },
+            )
+            newest = tx.execute(select(func.max(refused.c.n))).scalar() or 0
+            tx.execute(delete(refused).where(refused.c.n <= newest - REFUSED_ROWS_MAX))
+
+    def create(self) -> None:
+        """Make missing tables (fresh nodes and tests; migrations bring older nodes up)."""
+        truth.create_all(self.database.write)
+        read.create_all(self.database.write)
+
+    def streams(self, connection: Connection) -> list[str]:
+        """All streams in this journal, by name."""
+        return list(
+            connection.execute(
+                select(stream_head.c.stream).order_by(stream_head.c.stream)
+            ).scalars()
+        )
+
+    def verify(self) -> list[Fault]:
+        """Walk every chain and compare heads; return the first wrong row of each stream."""
+        with self.database.reading() as connection:
+            faults = [
+                fault
+                for s in self.streams(connection)
+                if (fault := self._verify_one(connection, s))
+            ]
+            known = set(self.streams(connection))
+            for stream in connection.execute(select(journal.c.stream).distinct()).scalars():
+                if stream not in known:
+                    faults.append(Fault(stream, 0, "CHAIN_BROKEN", "a stream without a head"))
+        return faults
+
+    def _verify_one(self, connection: Connection, stream: str) -> Fault | None:
+        tips: dict[str, Position] = {ORIGIN.hash: ORIGIN}  # open ends and, per epoch, its parents
+        seq = 0
+        try:
+            for chunk in walk(connection, stream):
+                for row in chunk:
+                    seq = row.position.seq
+                    self._verify_row(connection, row, tips)
+        except Corrupt as fault:
+            return Fault(stream, seq, fault.code, str(fault.params.get("detail", fault)))
+        records = SqlRecords(connection)
+        head = records.head(stream)
+        if head != ORIGIN and records.find(stream, head.hash) != head:
+            return Fault(stream, head.seq, "CHAIN_BROKEN", "the head's event is not in the journal")
+        highest = connection.execute(
+            select(func.max(journal.c.seq)).where(journal.c.stream == stream, journal.c.branch == 0)
+        ).scalar()
+        if (highest or 0) != head.seq:
+            return Fault(
+                stream, head.seq, "CHAIN_BROKEN", f"events go on to {highest} after the head"
+            )
+        return None
+
+    @staticmethod
+    def _verify_row(connection: Connection, row: Stored, tips: dict[str, Position]) -> None:
+        envelope = decode(row.data)
+        named = parent_of(envelope)
+        previous = tips.get(envelope.epoch) if named is None else named
+        if previous is None:
+            raise Corrupt(
+                "CHAIN_BROKEN", stream=row.stream, seq=envelope.seq, detail="its epoch has no start"
+            )
+        if (
+            named not in (None, ORIGIN)
+            and SqlRecords(connection).find(row.stream, previous.hash) != previous
+        ):
+            raise Corrupt(
+                "CHAIN_BROKEN", stream=row.stream, seq=envelope.seq, detail="its parent is missing"
+            )
+        check_follows(envelope, previous, row.stream)
+        place = Position(envelope.epoch, envelope.seq, chain(previous.hash, row.data))
+        if place != row.position:
+            raise Corrupt(
+                "CHAIN_BROKEN",
+                stream=row.stream,
+                seq=row.position.seq,
+                detail="the stored place or hash is not the one its bytes give",
+            )
+        tips[envelope.epoch] = place
+
+    def rebuild(self, *, order: Callable[[list[str]], Iterable[str]] = sorted) -> int:
+        """Empty the read tables and fold the whole journal again; return the number of events."""
+        count = 0
+        with self.database.begin() as tx:
+            empty_read_tables(tx)
+            for stream in order(self.streams(tx)):
+                for chunk in walk(tx, stream):
+                    pairs = [opened(stored) for stored in chunk]
+                    for event, fault in pairs:
+                        if fault:
+                            park(tx, event, fault)
+                    project(tx, [event for event, _ in pairs], fold_one=self._fold)
+                    count += len(chunk)
+            self.set_state(tx, "read_version", str(READ_VERSION))
+        return count
+
+    def rebuild_if_older(self) -> bool:
+        """At boot: fold anew when a fold or a read table has changed since."""
+        with self.database.reading() as connection:
+            version = self.state(connection, "read_version")
+            empty = not self.streams(connection)
+        if version == str(READ_VERSION):
+            return False
+        if not empty or version:
+            with self.database.begin() as tx:
+                read.drop_all(tx)
+                read.create_all(tx)
+        self.rebuild()
+        return not empty
+
+    def state(self, connection: Connection, name: str) -> str:
+        """A small persisted fact of this node; empty when unset."""
+        return (
+            connection.execute(select(node_state.c.value).where(node_state.c.name == name)).scalar()
+            or ""
+        )
+
+    def set_state(self, tx: Connection, name: str, value: str) -> None:
+        """Persist a small fact."""
+        tx.execute(
+            upsert(tx, node_state).on_conflict_do_update(
+                index_elements=["name"], set_={"value": value}
+            ),
+            {"name": name, "value": value},
+        )
+
+    def proof(self, place: str) -> tuple[str, int]:
+        """Digest and product count of a shelf."""
+        with self.database.reading() as connection:
+            return shelf_proof(connection, place)

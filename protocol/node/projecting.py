@@ -1,0 +1,212 @@
+"""Run folds: events in, one set-based write out; what cannot be folded is parked, alone."""
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select
+
+from protocol.codec import INTEGER_MAX, Envelope
+from protocol.errors import Corrupt, TillmeshError, define
+from protocol.events import Event, StockDigest
+from protocol.folds import ROWS, SUMS, Add, Delta, Put, fold
+from protocol.ids import stream_store
+from protocol.ledger import shelf
+from protocol.node.sqljournal import Recorded, upsert
+from protocol.node.tables import READ, digest_check, parked, shelf_digest
+
+_CHUNK = 500
+_DIGEST_MASK = (1 << 128) - 1
+
+Fold = Callable[[Event | None, Envelope], list[Delta]]
+Sums = dict[str, dict[Any, Any]]
+Rows = dict[str, dict[Any, Put]]
+
+define(
+    {
+        "VALUE_OUT_OF_RANGE": (
+            "A value of this event cannot be stored: {value}.",
+            "事件中的数值无法保存：{value}。",
+        ),
+    }
+)
+
+
+def _storable(delta: Delta) -> None:
+    """Refuse what a database would refuse in mid-transaction: huge integers, NUL in texts."""
+    values = delta.amounts if isinstance(delta, Add) else delta.values
+    for value in (*delta.key, *values):
+        if (isinstance(value, int) and abs(value) > INTEGER_MAX) or (
+            isinstance(value, str) and "\0" in value
+        ):
+            raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(value)[:80])
+
+
+def row_hash(sku: str, qty_milli: int) -> int:
+    """One shelf row's part of the digest; a row of zero has none."""
+    if qty_milli == 0:
+        return 0
+    return int.from_bytes(sha256(f"{sku}\0{qty_milli}".encode()).digest()[:16], "big")
+
+
+def _collapse(
+    deltas: Iterable[Delta],
+) -> tuple[dict[str, dict[Any, Any]], dict[str, dict[Any, Put]]]:
+    sums: dict[str, dict[Any, Any]] = {}
+    rows: dict[str, dict[Any, Put]] = {}
+    for delta in deltas:
+        if isinstance(delta, Add):
+            table = sums.setdefault(delta.table, {})
+            before = table.get(delta.key)
+            table[delta.key] = (
+                delta.amounts
+                if before is None
+                else tuple(a + b for a, b in zip(before, delta.amounts, strict=True))
+            )
+        else:
+            puts = rows.setdefault(delta.table, {})
+            if delta.key not in puts or delta.rank >= puts[delta.key].rank:
+                puts[delta.key] = delta
+    return sums, rows
+
+
+def _add(tx: Connection, name: str, amounts: dict[Any, Any]) -> None:
+    table, (keys, values) = READ[name], SUMS[name]
+    statement = upsert(tx, table)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(keys),
+        set_={v: table.c[v] + statement.excluded[v] for v in values},
+    )
+    ordered = sorted(amounts)  # one lock order for all writers
+    params = [
+        {**dict(zip(keys, k, strict=True)), **dict(zip(values, amounts[k], strict=True))}
+        for k in ordered
+    ]
+    if name != "stock":
+        tx.execute(statement, params)
+        return
+    changed = tx.execute(statement.returning(table.c.place, table.c.sku, table.c.qty_milli), params)
+    _keep_digests(tx, [(r.place, r.sku, r.qty_milli, amounts[r.place, r.sku][0]) for r in changed])
+
+
+def _keep_digests(tx: Connection, changed: Sequence[tuple[str, str, int, int]]) -> None:
+    """Move each shelf's digest by what its rows changed: (place, sku, new, delta)."""
+    moves: dict[str, tuple[int, int]] = {}
+    for place, sku, new, delta in changed:
+        if place.startswith("shop/"):
+            digest, products = moves.get(place, (0, 0))
+            digest += row_hash(sku, new) - row_hash(sku, new - delta)
+            moves[place] = (digest, products + (new != 0) - (new != delta))
+    for place, (digest, products) in sorted(moves.items()):
+        before, count = shelf_proof(tx, place)
+        now = f"{(int(before, 16) + digest) & _DIGEST_MASK:032x}"
+        values = {"digest": now, "products": count + products}
+        tx.execute(
+            upsert(tx, shelf_digest).on_conflict_do_update(index_elements=["place"], set_=values),
+            {"place": place, **values},
+        )
+
+
+def shelf_proof(tx: Connection, place: str) -> tuple[str, int]:
+    """The digest of a shelf and how many products are on it."""
+    row = tx.execute(
+        select(shelf_digest.c.digest, shelf_digest.c.products).where(shelf_digest.c.place == place)
+    ).first()
+    return (row.digest, row.products) if row else ("0" * 32, 0)
+
+
+def _put(tx: Connection, name: str, puts: dict[Any, Put]) -> None:
+    table: Table = READ[name]
+    keys, values = ROWS[name]
+    statement = upsert(tx, table)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(keys),
+        set_={v: statement.excluded[v] for v in (*values, "rank")},
+        where=statement.excluded["rank"] >= table.c["rank"],
+    )
+    ordered = sorted(puts)
+    for start in range(0, len(ordered), _CHUNK):
+        tx.execute(
+            statement,
+            [
+                {
+                    **dict(zip(keys, k, strict=True)),
+                    **dict(zip(values, puts[k].values, strict=True)),
+                    "rank": puts[k].rank,
+                }
+                for k in ordered[start : start + _CHUNK]
+            ],
+        )
+
+
+def write(tx: Connection, deltas: Iterable[Delta]) -> None:
+    """Write deltas in one go per table."""
+    sums, rows = _collapse(deltas)
+    for name in sorted(sums):
+        _add(tx, name, sums[name])
+    for name in sorted(rows):
+        _put(tx, name, rows[name])
+
+
+def _check_digest(tx: Connection, body: StockDigest, envelope: Envelope) -> None:
+    store = stream_store(envelope.stream) or ""
+    computed, _ = shelf_proof(tx, shelf(store))
+    values = {
+        "claimed": body.digest,
+        "computed": computed,
+        "agreed": computed == body.digest,
+        "at_ms": envelope.ts,
+    }
+    tx.execute(
+        upsert(tx, digest_check).on_conflict_do_update(
+            index_elements=["store", "seq", "epoch"], set_=values
+        ),
+        {"store": store, "seq": envelope.seq, "epoch": envelope.epoch, **values},
+    )
+
+
+def park(tx: Connection, event: Recorded, fault: Exception) -> None:
+    """Set one event aside with its reason; the journal keeps it, the rest goes on."""
+    reason = str(fault) if isinstance(fault, TillmeshError) else f"{type(fault).__name__}: {fault}"
+    tx.execute(
+        upsert(tx, parked).on_conflict_do_nothing(),
+        {
+            "hash": event.stored.position.hash,
+            "stream": event.stored.stream,
+            "seq": event.stored.position.seq,
+            "type": event.envelope.type,
+            "reason": reason[:1000],
+        },
+    )
+
+
+def project(tx: Connection, events: Iterable[Recorded], *, fold_one: Fold = fold) -> int:
+    """Fold events into the read tables, in the caller's transaction; return how many were parked.
+
+    A shop's `StockDigest` is compared exactly at its position.
+    """
+    pending: list[Delta] = []
+    count = 0
+    for event in events:
+        try:
+            deltas = fold_one(event.body, event.envelope)
+            for delta in deltas:
+                _storable(delta)
+        except Exception as fault:  # noqa: BLE001 - parked with its reason, alone
+            park(tx, event, fault)
+            count += 1
+            continue
+        pending += deltas
+        if isinstance(event.body, StockDigest):
+            write(tx, pending)
+            pending = []
+            _check_digest(tx, event.body, event.envelope)
+    write(tx, pending)
+    return count
+
+
+def empty_read_tables(tx: Connection) -> None:
+    """Before a rebuild."""
+    for table in [*READ.values(), shelf_digest, digest_check]:
+        tx.execute(delete(table))
+    tx.execute(delete(parked))

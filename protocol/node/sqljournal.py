@@ -1,0 +1,271 @@
+"""The journal on SQLAlchemy Core: append as the writer, keep as a follower, read for sending."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from protocol.codec import Draft, Envelope, decode, encode
+from protocol.events import EpochStarted, Event
+from protocol.ids import NodeId
+from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_head
+from protocol.replication import Accepted
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event in its place, decoded once for all who look at it."""
+
+    envelope: Envelope
+    body: Event | None
+    stored: Stored
+
+
+def upsert(tx: Connection, table: Any) -> Any:
+    """`INSERT .. ON CONFLICT` of the dialect in use; `.excluded` names the new row."""
+    return (pg_insert if tx.dialect.name == "postgresql" else sqlite_insert)(table)
+
+
+def _row(stored: Stored, envelope: Envelope, branch: int) -> dict[str, Any]:
+    return {
+        "stream": stored.stream,
+        "seq": stored.position.seq,
+        "epoch": stored.position.epoch,
+        "branch": branch,
+        "hash": stored.position.hash,
+        "type": envelope.type,
+        "id": envelope.id,
+        "at_ms": envelope.ts,
+        "data": stored.data,
+    }
+
+
+def set_head(tx: Connection, stream: str, tip: Position) -> None:
+    """Move the head of a written stream, or the cursor of a followed one."""
+    values = {"epoch": tip.epoch, "seq": tip.seq, "hash": tip.hash}
+    tx.execute(
+        upsert(tx, stream_head).on_conflict_do_update(index_elements=["stream"], set_=values),
+        {"stream": stream, **values},
+    )
+
+
+def lock_head(tx: Connection, stream: str) -> Position:
+    """The head, locked until the transaction ends (a row lock; SQLite holds its write lock)."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(
+            pg_insert(stream_head).on_conflict_do_nothing(),
+            {"stream": stream, "epoch": ORIGIN.epoch, "seq": ORIGIN.seq, "hash": ORIGIN.hash},
+        )
+    row = tx.execute(
+        select(stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash)
+        .where(stream_head.c.stream == stream)
+        .with_for_update()
+    ).first()
+    return Position(*row) if row else ORIGIN
+
+
+class SqlRecords:
+    """`protocol.replication.Records` over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def head(self, stream: str) -> Position:
+        """Head or cursor of a stream."""
+        row = self._connection.execute(
+            select(stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash).where(
+                stream_head.c.stream == stream
+            )
+        ).first()
+        return Position(*row) if row else ORIGIN
+
+    def find(self, stream: str, event_hash: str) -> Position | None:
+        """Where this hash stands, on any branch."""
+        row = self._connection.execute(
+            select(journal.c.epoch, journal.c.seq, journal.c.hash).where(
+                journal.c.hash == event_hash, journal.c.stream == stream
+            )
+        ).first()
+        return Position(*row) if row else None
+
+    def has_child(self, stream: str, position: Position) -> bool:
+        """Does any event follow this one?"""
+        rows = self._connection.execute(
+            select(journal.c.hash, journal.c.data).where(
+                journal.c.stream == stream, journal.c.seq == position.seq + 1
+            )
+        )
+        return any(chain(position.hash, row.data) == row.hash for row in rows)
+
+    def hash_at(self, stream: str, seq: int) -> str | None:
+        """The hash on the main line."""
+        return self._connection.execute(
+            select(journal.c.hash).where(
+                journal.c.stream == stream, journal.c.seq == seq, journal.c.branch == 0
+            )
+        ).scalar()
+
+    def epoch_parent_seq(self, stream: str, seq: int) -> int:
+        """One before the first event of the epoch that holds `seq`."""
+        first = self._connection.execute(
+            select(func.max(journal.c.seq)).where(
+                journal.c.stream == stream,
+                journal.c.seq <= seq,
+                journal.c.branch == 0,
+                journal.c.type == EpochStarted.__name__,
+            )
+        ).scalar()
+        return (first or 1) - 1
+
+
+class SqlJournal:
+    """Appends under this node's epoch; every method takes the caller's transaction."""
+
+    def __init__(self, node: NodeId, epoch: str) -> None:
+        self.node = node
+        self.epoch = epoch
+
+    def append(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
+        """Append to one or several streams, in name order; an id that stands there is not doubled.
+
+        Returns what was recorded, the epoch's first event included.
+        """
+        recorded: list[Recorded] = []
+        for stream in sorted(drafts):
+            recorded += self._append_one(tx, stream, drafts[stream])
+        return recorded
+
+    def _append_one(self, tx: Connection, stream: str, drafts: Sequence[Draft]) -> list[Recorded]:
+        head = lock_head(tx, stream)
+        known = set(
+            tx.execute(
+                select(journal.c.id).where(
+                    journal.c.id.in_([d.id for d in drafts]), journal.c.stream == stream
+                )
+            ).scalars()
+        )
+        queue = [d for d in drafts if d.id not in known]
+        if not queue:
+            return []
+        if head.epoch != self.epoch:
+            started = EpochStarted(
+                node=self.node,
+                parent_epoch=head.epoch,
+                parent_seq=head.seq,
+                parent_hash=head.hash,
+            )
+            queue.insert(0, Draft(id=f"epoch-{self.epoch}", body=started, at=queue[0].at))
+        recorded = []
+        for draft in queue:
+            data = encode(draft, stream=stream, epoch=self.epoch, seq=head.seq + 1)
+            head = Position(self.epoch, head.seq + 1, chain(head.hash, data))
+            recorded.append(Recorded(decode(data), draft.body, Stored(stream, head, data)))
+        tx.execute(insert(journal), [_row(r.stored, r.envelope, 0) for r in recorded])
+        set_head(tx, stream, head)
+        return recorded
+
+    def keep(
+        self, tx: Connection, verdict: Accepted, envelopes: Sequence[Envelope], *, at_ms: int
+    ) -> None:
+        """Store what a follower accepted and move the cursor.
+
+        A fork keeps both branches. The newest branch becomes the main line of a followed stream;
+        in the stream that this node writes itself, its own line stays the main one.
+        """
+        stream = verdict.events[0].stream
+        head = lock_head(tx, stream)
+        branch = 0
+        if verdict.parent != head:
+            branch = self._branch_for(tx, stream, verdict, head, at_ms=at_ms)
+        tx.execute(
+            insert(journal),
+            [_row(s, e, branch) for s, e in zip(verdict.events, envelopes, strict=True)],
+        )
+        if branch == 0:
+            set_head(tx, stream, verdict.tip)
+
+    def _branch_for(
+        self, tx: Connection, stream: str, verdict: Accepted, head: Position, *, at_ms: int
+    ) -> int:
+        on = tx.execute(
+            select(journal.c.branch).where(
+                journal.c.hash == verdict.parent.hash, journal.c.stream == stream
+            )
+        ).scalar()
+        if on and not verdict.fork:
+            return int(on)  # goes on where a side branch ended
+        highest = select(func.max(journal.c.branch)).where(journal.c.stream == stream)
+        side = (tx.execute(highest).scalar() or 0) + 1
+        tx.execute(
+            upsert(tx, fork).on_conflict_do_nothing(),
+            {
+                "stream": stream,
+                "parent_hash": verdict.parent.hash,
+                "parent_seq": verdict.parent.seq,
+                "old_tip_seq": head.seq,
+                "branch": side,
+                "at_ms": at_ms,
+            },
+        )
+        if on or head.epoch == self.epoch:
+            return side
+        tx.execute(
+            update(journal)
+            .where(
+                journal.c.stream == stream,
+                journal.c.branch == 0,
+                journal.c.seq > verdict.parent.seq,
+            )
+            .values(branch=side)
+        )
+        return 0
+
+    def save_ack(self, tx: Connection, peer: str, stream: str, acked: Position) -> None:
+        """Persist how far a peer holds our stream."""
+        values = {"epoch": acked.epoch, "seq": acked.seq, "hash": acked.hash}
+        tx.execute(
+            upsert(tx, peer_ack).on_conflict_do_update(
+                index_elements=["peer", "stream"], set_=values
+            ),
+            {"peer": peer, "stream": stream, **values},
+        )
+
+
+def read_line(connection: Connection, stream: str, after_seq: int, *, limit: int) -> list[Stored]:
+    """Events of the main line after a sequence, in order."""
+    rows = connection.execute(
+        select(journal.c.epoch, journal.c.seq, journal.c.hash, journal.c.data)
+        .where(journal.c.stream == stream, journal.c.seq > after_seq, journal.c.branch == 0)
+        .order_by(journal.c.seq)
+        .limit(limit)
+    )
+    return [Stored(stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
+
+
+def walk(connection: Connection, stream: str, *, chunk: int = 1000) -> Iterator[list[Stored]]:
+    """All events of a stream, branches included, in (seq, epoch) order, chunk by chunk."""
+    after = (0, "")
+    while True:
+        rows = connection.execute(
+            select(journal.c.epoch, journal.c.seq, journal.c.hash, journal.c.data)
+            .where(
+                journal.c.stream == stream,
+                (journal.c.seq > after[0])
+                | ((journal.c.seq == after[0]) & (journal.c.epoch > after[1])),
+            )
+            .order_by(journal.c.seq, journal.c.epoch)
+            .limit(chunk)
+        ).all()
+        if not rows:
+            return
+        yield [Stored(stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
+        after = (rows[-1].seq, rows[-1].epoch)
+
+
+def shared_epoch(tx: Connection, node: str, fresh: str) -> str:
+    """Head office's one epoch, minted by whichever process comes first."""
+    tx.execute(upsert(tx, own_epoch).on_conflict_do_nothing(), {"node": node, "epoch": fresh})
+    return str(tx.execute(select(own_epoch.c.epoch).where(own_epoch.c.node == node)).scalar_one())

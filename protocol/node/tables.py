@@ -1,0 +1,167 @@
+"""Truth and read tables that shops and head office share.
+
+*Truth* (migrated, never rebuilt): journal, heads and cursors, what peers acknowledged, epochs,
+forks, refused messages. *Read* (folds of the journal, droppable): made from `protocol.folds`.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from protocol.folds import ROWS, SUMS
+
+truth = MetaData()
+read = MetaData()
+
+READ_VERSION = 1  # raise it whenever a fold or a read table changes: nodes rebuild at boot
+
+journal = Table(
+    "journal",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("branch", Integer, nullable=False),  # 0 is the main line, others are forks
+    Column("hash", String(64), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # as the writer encoded it
+    Index("ix_journal_hash", "hash", unique=True),
+    Index("ix_journal_id", "id"),
+)
+stream_head = Table(
+    "stream_head",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("epoch", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+peer_ack = Table(
+    "peer_ack",
+    truth,
+    Column("peer", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("epoch", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+own_epoch = Table(
+    "own_epoch",
+    truth,
+    Column("node", Text, primary_key=True),
+    Column("epoch", String(16), nullable=False),
+)
+parked = Table(
+    "parked",
+    truth,
+    Column("hash", String(64), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+refused = Table(
+    "refused",
+    truth,
+    Column("n", Integer, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("sample", LargeBinary, nullable=False),  # the first bytes, for whoever investigates
+)
+fork = Table(
+    "fork",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("parent_hash", String(64), primary_key=True),
+    Column("parent_seq", BigInteger, nullable=False),
+    Column("old_tip_seq", BigInteger, nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+node_state = Table(  # small persisted facts: high-water mark, read version
+    "node_state",
+    truth,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+_BOOLEANS: Final = {"weighed", "no_discount", "active", "published"}
+_NUMBERS: Final = {
+    "seq",
+    "sales",
+    "decimals",
+    "engine",
+    "line",
+    "one",
+    "tax_rate_bp",
+}
+
+
+def _column(table: str, name: str, *, key: bool) -> Column[object]:
+    if name in _BOOLEANS:
+        kind: object = Boolean
+    elif (
+        name in _NUMBERS
+        or name.endswith(("_ms", "_minor", "_milli"))
+        or (table, name) == ("promotion", "version")
+    ):
+        kind = BigInteger
+    else:
+        kind = Text
+    return Column(name, kind, primary_key=key, nullable=name == "floor_minor")  # type: ignore[arg-type]
+
+
+def _read_table(
+    name: str, keys: tuple[str, ...], values: tuple[str, ...], *, ranked: bool
+) -> Table:
+    columns = [_column(name, k, key=True) for k in keys]
+    columns += [_column(name, v, key=False) for v in values]
+    if ranked:
+        columns.append(Column("rank", BigInteger, nullable=False))
+    return Table(name, read, *columns, sqlite_with_rowid=False)
+
+
+READ: Final[dict[str, Table]] = {
+    **{name: _read_table(name, k, v, ranked=False) for name, (k, v) in SUMS.items()},
+    **{name: _read_table(name, k, v, ranked=True) for name, (k, v) in ROWS.items()},
+}
+
+Index("ix_product_code_code", READ["product_code"].c.code)
+Index("ix_stock_sku", READ["stock"].c.sku)
+Index("ix_sale_at", READ["sale"].c.store, READ["sale"].c.at_ms)
+Index("ix_sale_receipt", READ["sale"].c.receipt_number)
+Index("ix_stock_move_sku", READ["stock_move"].c.sku, READ["stock_move"].c.at_ms)
+
+shelf_digest = Table(  # kept up with each change of a shelf
+    "shelf_digest",
+    read,
+    Column("place", Text, primary_key=True),
+    Column("digest", String(32), nullable=False),
+    Column("products", Integer, nullable=False),
+)
+digest_check = Table(  # what a shop claimed, what this node has at the same position
+    "digest_check",
+    read,
+    Column("store", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("claimed", String(32), nullable=False),
+    Column("computed", String(32), nullable=False),
+    Column("agreed", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)

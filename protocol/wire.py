@@ -1,0 +1,225 @@
+"""The messages between nodes, as JSON. Sizes are capped before anything is decoded.
+
+A batch carries the writer's event bytes untouched (`msgspec.Raw`). It is signed (Ed25519) by the
+sending node over its header and the last hash, which the chain ties to every byte of every event.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from protocol.errors import Corrupt, define
+
+PROTOCOL = 1
+MESSAGE_BYTES_MAX = 128 * 1024
+BATCH_EVENTS_MAX = 100
+BATCH_BYTES_MAX = 64_000
+
+Sign = Callable[[bytes], str]
+Check = Callable[[bytes, str], bool]
+
+define(
+    {
+        "MESSAGE_UNREADABLE": (
+            "A message was refused: {detail}.",
+            "已拒绝一条消息：{detail}。",
+        ),
+        "SIGNATURE_WRONG": (
+            "A batch for {stream} carries no valid signature of {node}. It was refused and kept "
+            "aside; check who can write to the broker.",
+            "{stream} 的一批事件没有 {node} 的有效签名，已拒绝并留存。请检查谁能写入消息服务器。",
+        ),
+    }
+)
+
+
+class Clk(msgspec.Struct, frozen=True):
+    """The sender's clock: state, distance to the receiver's if known, uncertainty."""
+
+    state: str
+    u_ms: int
+    at_ms: int
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of events of one stream and one epoch, as it travels."""
+
+    p: int = PROTOCOL
+    ct: str = "json"
+    node: str  # who sends and signs
+    epoch: str
+    stream: str
+    first: int
+    n: int
+    prev: str  # hash before the first event
+    last: str  # hash of the last event
+    sent: int
+    clk: Clk
+    sig: str = ""
+    events: tuple[msgspec.Raw, ...]
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature: all but `sig` and the events, which `last` covers."""
+        clk = self.clk
+        return _encode(
+            (
+                self.p,
+                self.ct,
+                self.node,
+                self.epoch,
+                self.stream,
+                self.first,
+                self.n,
+                self.prev,
+                self.last,
+                self.sent,
+                clk.state,
+                clk.u_ms,
+                clk.at_ms,
+            )
+        )
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a follower holds a stream; also the cumulative acknowledgement, sent after COMMIT."""
+
+    stream: str
+    epoch: str
+    upto: int
+    hash: str
+    status: str = "ok"  # ok, gap, fork, refused, busy
+    credit: int = 400  # events that may be in flight
+    reason: str = ""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Acknowledgements of one follower, signed like a batch."""
+
+    p: int = PROTOCOL
+    node: str
+    sess: str
+    now: int
+    cursors: tuple[Cursor, ...]
+    sig: str = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature."""
+        return _encode((self.p, self.node, self.sess, self.now, self.cursors))
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Birth of a connection: what this node writes, and how far it follows the other side."""
+
+    p: int = PROTOCOL
+    alive: bool = True
+    node: str
+    sess: str
+    epoch: str
+    heads: tuple[Cursor, ...]  # streams this node writes
+    cursors: tuple[Cursor, ...]  # streams this node follows
+    version: str = ""
+    now: int = 0
+    sig: str = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature."""
+        return _encode(
+            (
+                self.p,
+                self.alive,
+                self.node,
+                self.sess,
+                self.epoch,
+                self.heads,
+                self.cursors,
+                self.now,
+            )
+        )
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """Every 15 s: how the node is."""
+
+    p: int = PROTOCOL
+    node: str
+    sess: str
+    now: int
+    head: int
+    acked: int
+    clk: Clk
+    cursors: tuple[Cursor, ...] = ()
+    health: dict[str, str] = {}  # part -> "ok" or a code
+    disk_free: int = 0
+    unsynced: int = 0
+    version: str = ""
+
+
+class StockFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Neighbours' stock: absolute figures at a position; a newer position wins."""
+
+    p: int = PROTOCOL
+    store: str
+    epoch: str
+    upto: int
+    at: int
+    full: bool = False
+    figures: tuple[tuple[str, int], ...]  # (sku, on hand in thousandths)
+
+
+class Beacon(msgspec.Struct, frozen=True, kw_only=True):
+    """Head office's time, every 10 s, signed."""
+
+    p: int = PROTOCOL
+    node: str
+    clk: Clk
+    sig: str = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature."""
+        return _encode((self.p, self.node, self.clk.state, self.clk.u_ms, self.clk.at_ms))
+
+
+Signed = Batch | Ack | Hello | Beacon
+M = TypeVar("M", Batch, Ack, Hello, Heartbeat, StockFigures, Beacon)
+S = TypeVar("S", Batch, Ack, Hello, Beacon)
+
+_encode = msgspec.json.Encoder().encode
+_DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind)
+    for kind in (Batch, Ack, Hello, Heartbeat, StockFigures, Beacon)
+}
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The message's bytes; MESSAGE_UNREADABLE if larger than any peer would take."""
+    data = _encode(message)
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise Corrupt(
+            "MESSAGE_UNREADABLE", detail=f"{len(data)} bytes, {MESSAGE_BYTES_MAX} at most"
+        )
+    return data
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """Read a message of this kind; MESSAGE_UNREADABLE with what is wrong."""
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise Corrupt(
+            "MESSAGE_UNREADABLE", detail=f"{len(data)} bytes, {MESSAGE_BYTES_MAX} at most"
+        )
+    try:
+        message: M = _DECODERS[kind].decode(data)
+    except (msgspec.DecodeError, RecursionError) as fault:
+        raise Corrupt("MESSAGE_UNREADABLE", detail=str(fault)[:200]) from None
+    return message
+
+
+def sign(message: S, signer: Sign) -> S:
+    """The message with its signature."""
+    return msgspec.structs.replace(message, sig=signer(message.signed_part()))
+
+
+def check_signature(message: Signed, check: Check, *, stream: str = "") -> None:
+    """Raise SIGNATURE_WRONG unless `check` knows the key that signed."""
+    if not check(message.signed_part(), message.sig):
+        raise Corrupt("SIGNATURE_WRONG", stream=stream or "-", node=message.node)
