@@ -1,0 +1,69 @@
+"""Fan out small facts inside one process: what changed, for pages that want to know at once.
+
+A subscriber that does not keep up loses the oldest facts and is told so by a `lost` fact, so that
+it can read everything anew; a publisher never waits.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+QUEUE_MAX = 256
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """`topic` says what changed ("stock", "sale", "basket/T1", ...), `data` is JSON."""
+
+    topic: str
+    data: str
+
+
+class Hub:
+    """Publish from any thread; each subscriber has its own bounded queue."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: set[queue.Queue[Fact]] = set()
+
+    def publish(self, topic: str, data: object) -> None:
+        """Tell all subscribers; `data` is anything that msgspec can write as JSON."""
+        fact = Fact(topic, msgspec.json.encode(data).decode())
+        with self._lock:
+            waiting = list(self._queues)
+        for one in waiting:
+            while True:
+                try:
+                    one.put_nowait(fact)
+                    break
+                except queue.Full:
+                    self._drop(one)
+
+    @staticmethod
+    def _drop(one: "queue.Queue[Fact]") -> None:
+        try:
+            one.get_nowait()
+            one.get_nowait()
+            one.put_nowait(Fact("lost", "{}"))
+        except (queue.Empty, queue.Full):
+            return
+
+    @contextmanager
+    def subscribe(self) -> Iterator["queue.Queue[Fact]"]:
+        """A queue of facts from now on."""
+        one: queue.Queue[Fact] = queue.Queue(QUEUE_MAX)
+        with self._lock:
+            self._queues.add(one)
+        try:
+            yield one
+        finally:
+            with self._lock:
+                self._queues.discard(one)
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen now."""
+        with self._lock:
+            return len(self._queues)
