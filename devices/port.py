@@ -5,9 +5,9 @@
     file:///dev/usb/lp0          the kernel's printer class; also any plain file
 
 Opening is exclusive where the system can do it (tty, file) and bounded everywhere: 2 s to connect,
-3 s to hand over bytes, both cut short by `Cancel`. Every way to lose a device (unplugged, refused,
-stalled, held by another program) is a `DeviceLost` with its own code and sentence. Ports are
-configured, never probed: a probe leaks bytes into the neighbour's display.
+3 s without a byte taken, both cut short by `Cancel`. Every way to lose a device (unplugged,
+refused, stalled, held by another program) is a `DeviceLost` with its own code and sentence. Ports
+are configured, never probed: a probe leaks bytes into the neighbour's display.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ import serial
 from protocol.errors import Unavailable
 
 CONNECT_S = 2.0
-SEND_S = 3.0
+SEND_S = 3.0  # without any progress
+SEND_TOTAL_S = 60.0
 READ_MAX = 4096
 _LOSSES = (serial.SerialException, OSError, termios.error)
 
@@ -78,7 +79,7 @@ class Port(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Hand over all bytes within SEND_S or raise DeviceLost; some may have left then."""
+        """Hand over all bytes; DeviceLost after SEND_S without progress: some may have left."""
         ...
 
     def read(self, timeout_s: float = 0.0) -> bytes:
@@ -112,11 +113,11 @@ class _FdPort:
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
-        deadline = time.monotonic() + SEND_S
+        deadline = time.monotonic() + SEND_TOTAL_S
         try:
             while rest:
                 left_s = deadline - time.monotonic()
-                self._await_room(max(0.0, left_s))
+                self._await_room(max(0.0, min(SEND_S, left_s)))
                 with contextlib.suppress(BlockingIOError):  # said writable, was not: look again
                     rest = rest[self._send(rest) :]
         except _LOSSES as error:
