@@ -1,0 +1,277 @@
+"""Real servers for tests: a private PostgreSQL cluster, a private Mosquitto; free ports, no TLS.
+
+    with postgres_server() as postgres:
+        url = postgres.fresh_database()          # postgresql+psycopg://...
+    with mosquitto_server() as broker:
+        broker.host, broker.port
+        broker.kill(); broker.wipe(); broker.start()
+
+Both are direct children of the test process. As root the cluster runs as the user `postgres` in a
+folder that it owns, and the broker with `user root`.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+START_S = 20.0
+MOSQUITTO_CONF = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {folder}/
+autosave_on_changes true
+autosave_interval 1000
+max_queued_messages 100000
+max_inflight_messages 0
+max_packet_size 262144
+set_tcp_nodelay true
+log_dest file {folder}/mosquitto.log
+"""
+MOSQUITTO_ACL = """\
+user central
+topic readwrite pos/1/#
+pattern write pos/1/+/up/+/%u/#
+pattern read pos/1/+/dn/%u/#
+pattern read pos/1/+/all/#
+pattern read pos/1/+/zone/#
+pattern read pos/1/+/grp/#
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str) -> str | None:
+    """On PATH, in /usr/sbin, or in the newest PostgreSQL folder."""
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True
+    )
+    for folder in [*folders, Path("/usr/sbin"), Path("/usr/local/sbin")]:
+        if (folder / name).exists():
+            return str(folder / name)
+    return shutil.which(name)
+
+
+def missing(name: str) -> str:
+    """The sentence for a server that is not installed."""
+    return f"{name} is not installed; `make test` installs it or prints the command"
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    text = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+    raise RuntimeError(f"server on port {port} did not start: {text}")
+
+
+class Server:
+    """One child process that can be stopped, killed, wiped and started again on its port."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _popen(self) -> "subprocess.Popen[bytes]":
+        with (self.folder / "console.log").open("ab") as log:
+            return subprocess.Popen(self._command(), stdout=log, stderr=log, cwd=self.folder)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        if self.process is None:
+            self.process = self._popen()
+            _wait_for(self.port, self.process, self.folder / "console.log")
+
+    def _end(self, number: int) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(20)
+        self.process = None
+
+    def stop(self) -> None:
+        """An orderly end."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        """Delete what it kept on disk; only while it does not run."""
+        raise NotImplementedError
+
+
+class MosquittoServer(Server):
+    """A broker with persistence; `acl` gives each user name the rights of a node."""
+
+    def __init__(self, folder: Path, *, acl: bool = False) -> None:
+        super().__init__(folder)
+        text = MOSQUITTO_CONF.format(port=self.port, folder=folder)
+        if acl:
+            (folder / "acl").write_text(MOSQUITTO_ACL)
+            (folder / "acl").chmod(0o600)
+            text += f"acl_file {folder}/acl\n"
+        if os.geteuid() == 0:
+            text += "user root\n"
+        (folder / "mosquitto.conf").write_text(text)
+
+    def _command(self) -> list[str]:
+        program = find_program("mosquitto")
+        assert program, missing("mosquitto")
+        return [program, "-c", str(self.folder / "mosquitto.conf")]
+
+    def wipe(self) -> None:
+        assert self.process is None
+        for file in self.folder.glob("*.db*"):
+            file.unlink()
+
+
+class PostgresServer(Server):
+    """A private cluster; `durable` keeps fsync on."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        super().__init__(folder)
+        self.durable = durable
+        self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self._names = count(1)
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam("postgres")
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        self._init()
+
+    def _as_user(self) -> dict[str, object]:
+        if os.geteuid() != 0:
+            return {}
+        entry = pwd.getpwnam("postgres")
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+    def _init(self) -> None:
+        program = find_program("initdb")
+        assert program, missing("postgresql")
+        command = [program, "-D", str(self.folder / "data"), "-U", "tillmesh", "-A", "trust"]
+        command += ["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        done = subprocess.run(  # type: ignore[call-overload]
+            command, cwd=self.folder, capture_output=True, check=False, **self._as_user()
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+
+    def _command(self) -> list[str]:
+        program = find_program("postgres")
+        assert program, missing("postgresql")
+        command = [program, "-D", str(self.folder / "data"), "-p", str(self.port)]
+        command += ["-c", "listen_addresses=127.0.0.1", "-k", str(self.folder)]
+        command += ["-c", "max_connections=200"]
+        return command if self.durable else [*command, "-F", "-c", "synchronous_commit=off"]
+
+    def _popen(self) -> "subprocess.Popen[bytes]":
+        with (self.folder / "console.log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
+                self._command(), stdout=log, stderr=log, cwd=self.folder, **self._as_user()
+            )
+            return process
+
+    def start(self) -> None:
+        super().start()
+        until = time.monotonic() + START_S
+        while True:  # the port answers a little before queries do
+            try:
+                self._run("SELECT 1")
+            except Exception:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        self._end(signal.SIGINT)  # a fast shutdown: does not wait for clients
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        assert self.process is None
+        shutil.rmtree(self.folder / "data")
+        self._init()
+
+    def _run(self, sql: str) -> None:
+        with psycopg.connect(
+            host=self.host, port=self.port, user="tillmesh", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(sql)
+
+    def url(self, database: str = "postgres") -> str:
+        """As SQLAlchemy writes it."""
+        return f"postgresql+psycopg://tillmesh@{self.host}:{self.port}/{database}"
+
+    def fresh_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"t{os.getpid()}_{next(self._names)}"
+        self._run(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+
+@contextmanager
+def _folder(prefix: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def mosquitto_server(*, acl: bool = False) -> Iterator[MosquittoServer]:
+    """A running broker; gone at the end."""
+    with _folder("tillmesh-mq-") as folder:
+        server = MosquittoServer(folder, acl=acl)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A running cluster; gone at the end."""
+    with _folder("tillmesh-pg-") as folder:
+        server = PostgresServer(folder, durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
