@@ -1,0 +1,53 @@
+"""What every verb of the shop stands on: books, clock, hub and the settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.settings import Settings
+from protocol.clock import Clock, Reading
+from protocol.codec import Draft
+from protocol.events import Event
+from protocol.ids import Stream, shop_stream
+from protocol.ledger import shelf
+from protocol.node.books import Books
+from protocol.node.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class ShopNode:
+    """The wired ground of one shop; made by `edge.compose`, nothing here is ever replaced."""
+
+    settings: Settings
+    books: Books
+    clock: Clock
+    hub: Hub
+    new_id: Callable[[], str]
+
+    @property
+    def store(self) -> str:
+        """This shop's id."""
+        return self.settings.store
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that this shop writes."""
+        return shop_stream(self.settings.store)
+
+    @property
+    def shelf(self) -> str:
+        """The place of the goods in this shop."""
+        return shelf(self.settings.store)
+
+    def draft(
+        self,
+        body: Event,
+        *,
+        event: str = "",
+        at: Reading | None = None,
+        till: str = "",
+        actor: str = "",
+    ) -> Draft:
+        """An event of this shop; `event` is the document's when whoever asked made one."""
+        return Draft(
+            id=event or self.new_id(), body=body, at=at or self.clock.read(), till=till, actor=actor
+        )

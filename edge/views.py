@@ -1,0 +1,131 @@
+"""What the till's page draws: the basket priced and explained, as values."""
+
+from typing import Literal
+
+import msgspec
+
+from edge.words import Notice
+
+
+class PromotionView(msgspec.Struct, frozen=True):
+    """A promotion that took something off a line (or granted a gift)."""
+
+    rule: str
+    version: int
+    zh: str
+    en: str
+    amount_minor: int
+
+
+class ReasonView(msgspec.Struct, frozen=True):
+    """One rule's verdict on this basket; `applied` or the first reason why not."""
+
+    rule: str
+    version: int
+    applied: bool
+    name: Notice  # code = rule id
+    why: Notice  # code = reason code
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row as it is drawn. Name it by `line` in every verb."""
+
+    line: int
+    kind: Literal["product", "unknown"]
+    code: str
+    sku: str
+    zh: str
+    en: str
+    qty_milli: int
+    unit: str
+    decimals: int
+    weighed: bool
+    unit_price_minor: int
+    gross_minor: int
+    discount_minor: int
+    net_minor: int
+    promotions: tuple[PromotionView, ...] = ()
+    touching: tuple[ReasonView, ...] = ()  # every rule that touches this line
+    oversold: bool = False
+    on_hand_milli: int = 0
+    reason: Notice | None = None  # of an unknown row
+
+
+class GiftView(msgspec.Struct, frozen=True):
+    """Goods given free."""
+
+    sku: str
+    zh: str
+    en: str
+    qty_milli: int
+    rule: str
+
+
+class BasketView(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole till at one version. Pages take it as it is; nothing is computed in a browser."""
+
+    till: str
+    sale: str  # the id to pay with
+    version: int
+    lines: tuple[LineView, ...]
+    shown_line: int  # the row that changed last; 0 for none
+    items_milli: int
+    gross_minor: int
+    discount_minor: int
+    total_minor: int
+    currency: str
+    unknown: int  # red rows; payment waits for them
+    payable: bool
+    exact: bool
+    upper_bound_minor: int | None
+    gifts: tuple[GiftView, ...]
+    oversold: tuple[str, ...]
+    warnings: tuple[Notice, ...]
+    held: int
+    shift: str  # "" when none is open at this till
+    rules_hash: str
+    rules_changed_ms: int  # when the newest rule in force was published
+    prices_changed_ms: int  # when head office last set a price here
+    clock_state: str
+    clock_u_ms: int
+    at_ms: int
+
+
+class HeldView(msgspec.Struct, frozen=True):
+    """A sale put aside; any till may take it up."""
+
+    held: str
+    till: str
+    person: str
+    note: str
+    held_ms: int
+    lines: int
+    items_milli: int
+    first_zh: str
+    first_en: str
+
+
+class TenderIn(msgspec.Struct, frozen=True):
+    """Money as it is handed over."""
+
+    kind: str  # cash, scan, card
+    given_minor: int
+    reference: str = ""
+
+
+class PaidSale(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a payment, the same for every repetition."""
+
+    sale: str
+    receipt_number: str
+    till: str
+    cashier: str
+    total_minor: int
+    discount_minor: int
+    given_minor: int
+    change_minor: int
+    items_milli: int
+    currency: str
+    at_ms: int
+    oversold: tuple[str, ...]
+    again: bool  # this sale was already recorded; nothing happened now
