@@ -194,15 +194,18 @@ class Sender:
             self.sent_seq = cursor.upto
             return
         head = records.head(self.stream)
-        if cursor.upto >= head.seq and records.find(self.stream, cursor.hash) is None:
-            # The follower is ahead: it will send us what we lost. Offer only our newest epoch.
-            ahead = head.seq
-        else:
-            ahead = cursor.upto
-        start = min(ahead, head.seq) if self._retreat is None else self._retreat
+        self.acked = ORIGIN
+        if cursor.upto >= head.seq:
+            # It holds what we lost. Offer our newest epoch once (it may be a fork), then wait
+            # until our head moves: our lost events come back, or we write new ones.
+            tried, self._retreat = self._retreat is not None, None
+            self.sent_seq = head.seq
+            if not tried and head.seq:
+                self._retreat = self.sent_seq = records.epoch_parent_seq(self.stream, head.seq)
+            return
+        start = cursor.upto if self._retreat is None else self._retreat
         self._retreat = records.epoch_parent_seq(self.stream, start) if start else 0
         self.sent_seq = self._retreat
-        self.acked = ORIGIN
 
     def in_flight(self) -> int:
         """Events sent and not acknowledged."""

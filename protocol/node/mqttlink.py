@@ -47,7 +47,8 @@ class Broker(msgspec.Struct, frozen=True):
 class MqttLink:
     """`publish` from any thread; `on_message`, `on_up`, `on_down` are called and must only enqueue.
 
-    `will` is (topic, payload), retained, published by the broker when this node vanishes.
+    `will` gives (topic, payload) for each new connection: retained, published by the broker when
+    this node vanishes.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class MqttLink:
         on_message: Callable[[Message], None],
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
-        will: tuple[str, bytes] | None = None,
+        will: Callable[[], tuple[str, bytes]] | None = None,
     ) -> None:
         self.broker = broker
         self.up = False
@@ -167,7 +168,7 @@ class MqttLink:
             if five:
                 properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
                 properties.WillDelayInterval = 30
-            client.will_set(*self._will, qos=1, retain=True, properties=properties)
+            client.will_set(*self._will(), qos=1, retain=True, properties=properties)
         return client
 
     def _connected(

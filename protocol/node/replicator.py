@@ -1,0 +1,412 @@
+"""Drive `protocol.replication` over the books and the wire, in one thread, on both sides.
+
+The thread takes what arrived, keeps it in one transaction, acknowledges after the commit, and then
+sends what followers lack. A `Side` says who is who: topics, keys, which streams go where.
+"""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from protocol import wire
+from protocol.clock import Clock
+from protocol.errors import Corrupt, TillmeshError, Unavailable
+from protocol.journal import Position
+from protocol.node import signing
+from protocol.node.books import Books
+from protocol.node.mqttlink import Broker, Message, MqttLink
+from protocol.node.ntpclock import random_hex
+from protocol.node.sending import Sending, cursor_at
+from protocol.node.sqljournal import Recorded, SqlRecords
+from protocol.replication import Accepted, Gap, Known, judge
+from protocol.topics import Topic, Topics
+from protocol.wire import Ack, Batch, Cursor, Hello
+
+GROUP_MAX = 64  # messages kept in one transaction
+TICK_S = 0.05
+GREET_AGAIN_S = 2.0
+GAP_QUIET_S = 0.5
+
+log = structlog.get_logger("replication")
+React = Callable[[Connection, Sequence[Recorded]], None]
+
+
+class Side(msgspec.Struct, frozen=True):
+    """Who we are on the wire."""
+
+    node: str
+    topics: Topics
+    subscriptions: list[str]
+    state_topic: str
+    batch_topic: Callable[[str], str]  # peer -> topic
+    ack_topic: Callable[[str], str]
+    sources_for: Callable[[str], Iterable[tuple[str, bool]]]  # peer -> (stream, shared tail?)
+    accepts: Callable[[str, str], bool]  # may this peer send this stream?
+    key_of: Callable[[str], str | None]  # peer -> public key, hex
+    peer_of: Callable[[Topic], str]  # who speaks on this topic
+    writes: Callable[[], Iterable[str]]  # streams of our own, named in our hello
+    follows: Callable[[], Iterable[str]]
+    returns_own: bool = False  # head office gives a shop its own lost events back
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A batch that passed its signature, on its way into the books."""
+
+    peer: str
+    topic: str
+    payload: bytes
+    batch: Batch
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How replication is, for the health page."""
+
+    link_up: bool
+    link_fault: str
+    greeted: tuple[str, ...]  # peers that answer
+    unsynced: int  # events that no peer has acknowledged
+    resends: int
+    refused: int
+    fault: str
+    stopped: dict[str, str]
+
+
+class Replicator:
+    """One node's replication. Hooks run in its thread: keep them short."""
+
+    def __init__(
+        self,
+        side: Side,
+        broker: Broker,
+        *,
+        books: Books,
+        key: signing.NodeKey,
+        clock: Clock,
+        react: React | None = None,
+    ) -> None:
+        self.side = side
+        self.books = books
+        self.clock = clock
+        self.key = key
+        self.session = ""
+        self.fault = ""
+        self.refused = 0
+        self.on_message: Callable[[Topic, Message], None] = lambda *_: None
+        self.on_hello: Callable[[str, Hello], None] = lambda *_: None
+        self.on_kept: Callable[[list[Recorded]], None] = lambda *_: None
+        self.on_ack: Callable[[str, Ack], None] = lambda *_: None
+        self.on_tick: Callable[[float], None] = lambda *_: None
+        self.on_link: Callable[[bool], None] = lambda *_: None
+        self.react = react
+        self.link = MqttLink(
+            broker,
+            side.subscriptions,
+            on_message=self._put,
+            on_up=lambda: self._put("up"),
+            on_down=lambda reason: self._put(f"down {reason}"),
+            will=self._will,
+        )
+        self._inbox: queue.SimpleQueue[Message | str] = queue.SimpleQueue()
+        self.sending = Sending(
+            books, key, clock, node=side.node, topics=side.topics, sources_for=side.sources_for
+        )
+        self._sessions: dict[str, str] = {}  # peer -> its session
+        self._gaps: dict[str, tuple[Position, float]] = {}
+        self._hello_at = 0.0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        books.listeners.append(self._committed)
+
+    # -- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to talk and listen."""
+        self._thread = threading.Thread(target=self._run, name="replication", daemon=True)
+        self._thread.start()
+        self.link.start()
+
+    def stop(self) -> None:
+        """Say good-bye (the state topic shows it) and end the thread."""
+        with contextlib.suppress(TillmeshError):
+            self._publish(self.side.state_topic, self._hello(alive=False), retain=True)
+        self._stopping.set()
+        self._put("stop")
+        if self._thread:
+            self._thread.join(timeout=5)
+        self.link.stop()
+
+    def _put(self, item: Message | str) -> None:
+        self._inbox.put(item)
+
+    def _committed(self, recorded: Sequence[Recorded]) -> None:
+        self._put("wake " + " ".join({r.stored.stream for r in recorded}))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+                if self.fault and self.link.up:
+                    self.fault = ""
+            except Exception as fault:
+                self.fault = f"{type(fault).__name__}: {fault}"[:300]
+                log.exception("replication_restarts", fault=self.fault)
+                self._lost_link()
+                self.link.renew()
+                self._stopping.wait(1.0)
+
+    def _turn(self) -> None:
+        items: list[Message | str] = []
+        with contextlib.suppress(queue.Empty):
+            items.append(self._inbox.get(timeout=TICK_S))
+            while len(items) < GROUP_MAX:
+                items.append(self._inbox.get_nowait())
+        group: list[Incoming] = []
+        for item in items:
+            if isinstance(item, Message):
+                self._received(item, group)
+            else:
+                self._told(item)
+        if group:
+            self._ingest(group)
+        now = time.monotonic()
+        self._tick(now)
+        if self.link.up:
+            self.sending.pump(self._publish, self.side.batch_topic)
+
+    def _told(self, item: str) -> None:
+        word, _, rest = item.partition(" ")
+        if word == "up":
+            self.sending.moved(list(self.sending.sources))
+            self._say_hello()
+            self.on_link(True)
+        elif word == "down":
+            log.warning("link_down", reason=rest)
+            self._lost_link()
+            self.on_link(False)
+        elif word == "wake":
+            self.sending.moved(rest.split())
+
+    def _lost_link(self) -> None:
+        self.sending.lost()
+        self._gaps.clear()
+
+    # -- speaking ---------------------------------------------------------------------------
+
+    def _will(self) -> tuple[str, bytes]:
+        self.session = random_hex(16)
+        return self.side.state_topic, wire.encode(self._hello(alive=False))
+
+    def _hello(self, *, alive: bool) -> Hello:
+        with self.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            heads = tuple(cursor_at(s, records.head(s)) for s in self.side.writes())
+            cursors = tuple(cursor_at(s, records.head(s)) for s in self.side.follows())
+        hello = Hello(
+            node=self.side.node,
+            sess=self.session,
+            epoch=self.books.journal.epoch,
+            alive=alive,
+            heads=heads,
+            cursors=cursors,
+            now=self.clock.read().at_ms,
+        )
+        return wire.sign(hello, self.key.sign)
+
+    def _say_hello(self) -> None:
+        self._hello_at = time.monotonic()
+        self._publish(self.side.state_topic, self._hello(alive=True), retain=True)
+
+    def _publish(self, topic: str, message: msgspec.Struct, *, retain: bool = False) -> bool:
+        return self.link.publish(topic, wire.encode(message), retain=retain)
+
+    def publish(self, topic: str, message: msgspec.Struct, *, qos: int = 0) -> bool:
+        """Say something that nobody acknowledges (heartbeat, figures, beacon)."""
+        return self.link.publish(topic, wire.encode(message), qos=qos)
+
+    # -- listening --------------------------------------------------------------------------
+
+    def _received(self, message: Message, group: list[Incoming]) -> None:
+        topic = self.side.topics.parse(message.topic)
+        try:
+            if topic is None:
+                raise Corrupt("MESSAGE_UNREADABLE", detail="an unknown topic")
+            peer = self.side.peer_of(topic)
+            if topic.leaf == "journal":
+                batch = wire.decode(Batch, message.payload)
+                self._check(batch, peer, stream=batch.stream)
+                if not self.side.accepts(peer, batch.stream):
+                    detail = f"{peer} may not send {batch.stream}"
+                    raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
+                group.append(Incoming(peer, message.topic, message.payload, batch))
+            elif topic.leaf == "ack":
+                self._acked(peer, message)
+            elif topic.leaf == "state":
+                if message.payload:
+                    hello = wire.decode(Hello, message.payload)
+                    self._check(hello, peer)
+                    self._greeted(peer, hello)
+            else:
+                self.on_message(topic, message)
+        except TillmeshError as fault:
+            self.refuse(message.topic, message.payload, fault)
+
+    def _check(self, message: Batch | Ack | Hello, peer: str, *, stream: str = "") -> None:
+        if message.node != peer:
+            detail = f"{message.node} speaks on the topic of {peer}"
+            raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
+        public = self.side.key_of(peer) or ""
+        wire.check_signature(
+            message, lambda data, sig: signing.check(public, data, sig), stream=stream
+        )
+
+    def refuse(self, topic: str, payload: bytes, fault: TillmeshError) -> None:
+        """Keep what was refused, with its reason, for the health page."""
+        self.refused += 1
+        log.warning("message_refused", topic=topic[:120], code=fault.code)
+        self.books.refuse(topic, payload, fault, at_ms=self.clock.read().at_ms)
+
+    def _greeted(self, peer: str, hello: Hello) -> None:
+        if not hello.alive:
+            if self._sessions.get(peer) == hello.sess:
+                self.sending.lost(peer)
+            self.on_hello(peer, hello)
+            return
+        born = self._sessions.get(peer) != hello.sess
+        self._sessions[peer] = hello.sess
+        with self.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            self.sending.greet(peer, hello, records)
+            if self.side.returns_own:
+                self.sending.give_back(peer, hello, records)
+            answer = [
+                cursor_at(c.stream, records.head(c.stream))
+                for c in hello.heads
+                if self.side.accepts(peer, c.stream)
+            ]
+        if answer:
+            self._send_ack(peer, answer)
+        elif born:
+            self._say_hello()  # head office was born anew: tell it where we are
+        self.on_hello(peer, hello)
+
+    def _acked(self, peer: str, message: Message) -> None:
+        ack = wire.decode(Ack, message.payload)
+        self._check(ack, peer)
+        if ack.sess == self.session:
+            self.sending.acked(peer, ack)
+            self.on_ack(peer, ack)
+
+    # -- keeping ----------------------------------------------------------------------------
+
+    def _ingest(self, group: list[Incoming]) -> None:
+        """Keep a group in one transaction; one by one when the group fails."""
+        try:
+            answers = self._keep(group)
+        except Unavailable as fault:
+            self.fault = str(fault)  # no acknowledgement: they will send again
+            return
+        except Exception as error:
+            if len(group) > 1:
+                for one in group:
+                    self._ingest([one])
+                return
+            reason = Corrupt("MESSAGE_UNREADABLE", detail=f"{type(error).__name__}: {error}"[:200])
+            log.exception("batch_not_kept", stream=group[0].batch.stream)
+            self._refuse_batch(group[0], reason)
+            return
+        for peer, cursors in answers.items():
+            self._send_ack(peer, list(cursors.values()))
+
+    def _keep(self, group: list[Incoming]) -> dict[str, dict[str, Cursor]]:
+        answers: dict[str, dict[str, Cursor]] = {}
+        kept: list[Recorded] = []
+        broken: list[tuple[Incoming, Corrupt]] = []
+        at_ms = self.clock.read().at_ms
+        with self.books.begin() as tx:
+            records = SqlRecords(tx)
+            for one in group:
+                try:
+                    verdict = judge(one.batch, records)
+                except Corrupt as fault:
+                    broken.append((one, fault))
+                    continue
+                if isinstance(verdict, Accepted):
+                    recorded = self.books.keep(tx, verdict, at_ms=at_ms)
+                    if self.react is not None:
+                        self.react(tx, recorded)
+                    kept += recorded
+                cursor = self._answer(one, verdict)
+                if cursor is not None:
+                    answers.setdefault(one.peer, {})[one.batch.stream] = cursor
+        for one, reason in broken:
+            self._refuse_batch(one, reason)
+        if kept:
+            self.on_kept(kept)
+        return answers
+
+    def _answer(self, one: Incoming, verdict: Accepted | Known | Gap) -> Cursor | None:
+        stream = one.batch.stream
+        if isinstance(verdict, Gap):
+            now = time.monotonic()
+            cursor, at = self._gaps.get(stream, (None, 0.0))
+            if cursor == verdict.cursor and now - at < GAP_QUIET_S:
+                return None  # asked a moment ago
+            self._gaps[stream] = (verdict.cursor, now)
+            return cursor_at(stream, verdict.cursor, status="gap")
+        fork = isinstance(verdict, Accepted) and verdict.fork
+        return cursor_at(stream, verdict.tip, status="fork" if fork else "ok")
+
+    def _refuse_batch(self, one: Incoming, fault: Corrupt) -> None:
+        self.refuse(one.topic, one.payload, fault)
+        with self.books.database.reading() as connection:
+            head = SqlRecords(connection).head(one.batch.stream)
+        cursor = cursor_at(one.batch.stream, head, status="refused", reason=fault.code)
+        self._send_ack(one.peer, [cursor])
+
+    def _send_ack(self, peer: str, cursors: list[Cursor]) -> None:
+        ack = Ack(
+            node=self.side.node,
+            sess=self._sessions.get(peer, ""),
+            now=self.clock.read().at_ms,
+            cursors=tuple(cursors),
+        )
+        self._publish(self.side.ack_topic(peer), wire.sign(ack, self.key.sign))
+
+    # -- time -------------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        greeted = self.sending.tick(now)
+        if self.link.up and not greeted and now - self._hello_at > GREET_AGAIN_S:
+            self._say_hello()
+        self.on_tick(now)
+
+    def status(self) -> Status:
+        """A snapshot from any thread."""
+        unsynced, resends, greeted, stopped = 0, 0, set(), {}
+        with self.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            for peer, source, sender in self.sending.senders():
+                resends += sender.resends
+                if sender.greeted:
+                    greeted.add(peer)
+                if sender.stopped:
+                    stopped[f"{peer} {source.stream}"] = sender.stopped
+                if not self.sending.given_back(source.stream):
+                    head = records.head(source.stream)
+                    unsynced = max(unsynced, head.seq - sender.acked.seq)
+        return Status(
+            link_up=self.link.up,
+            link_fault=self.link.fault,
+            greeted=tuple(sorted(greeted)),
+            unsynced=unsynced,
+            resends=resends,
+            refused=self.refused,
+            fault=self.fault,
+            stopped=stopped,
+        )
