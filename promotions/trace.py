@@ -1,0 +1,234 @@
+"""What became of every rule: applied, or the first reason why not, with its numbers.
+
+Codes come in the order of the two tables of the specification; `RULE_UNSUPPORTED` and `RULE_ERROR`
+come first. The numbers (`data`) are worked out when somebody asks for them: most are never read.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from promotions import conditions
+from promotions.basket import Context
+from promotions.figures import scaled
+from promotions.kinds.bundle import Bundle
+from promotions.kinds.tier_qty import Tiers
+from promotions.lines import MILLI, Line
+from promotions.plays import (
+    Candidate,
+    Exhausted,
+    Work,
+    applications,
+    bundle_lines,
+    line_plays,
+    retailer_plays,
+)
+from promotions.ruleset import Live
+from promotions.search import rate_of
+from promotions.stages import compound_parts, line_places, run_orders
+
+ALONE_BUDGET = 20_000
+
+
+class Outcome:
+    """The fate of one rule; `code` is APPLIED or a reason, `data` its numbers."""
+
+    __slots__ = ("_data", "_make", "code", "rule_id")
+
+    def __init__(self, rule_id: str, code: str, make: Callable[[], dict[str, Any]]) -> None:
+        self.rule_id = rule_id
+        self.code = code
+        self._make = make
+        self._data: dict[str, Any] | None = None
+
+    @property
+    def applied(self) -> bool:
+        """Did the rule give something?"""
+        return self.code == "APPLIED"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The numbers behind the code."""
+        if self._data is None:
+            self._data = self._make()
+        return self._data
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.rule_id!r}, {self.code!r}, {self.data!r})"
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """A rule that gave a discount or a gift, and where it landed."""
+
+    rule_id: str
+    version: int
+    discount_minor: int
+    per_line: list[tuple[int, int]]
+    gifts: list[tuple[str, int]]
+
+
+def nothing() -> dict[str, Any]:
+    """No numbers."""
+    return {}
+
+
+def filtered_outcome(live: Live, context: Context, code: str) -> Outcome:
+    """A rule that a condition kept out."""
+    return Outcome(live.id, code, lambda: conditions.numbers(live, context, code))
+
+
+def no_item(live: Live, lines: Sequence[Line]) -> Outcome:
+    """A rule whose goods are not in the basket."""
+
+    def make() -> dict[str, Any]:
+        missing = [s for s in live.slots if not any(s.matches(line) for line in lines)]
+        return {
+            "skus": sorted(missing[0].skus)[:20] if missing else [],
+            "groups": sorted(missing[0].groups)[:20] if missing else [],
+            "basket_groups": sorted({line.group for line in lines if line.group})[:20],
+        }
+
+    return Outcome(live.id, "NO_ELIGIBLE_ITEM", make)
+
+
+def slot_gap(bundle: Bundle, lines: Sequence[Line]) -> list[tuple[int, int, int]]:
+    """(slot, have, need) of slots that cannot be filled, each unit filling one slot at most."""
+    matching = [[line for line in lines if slot.select.matches(line)] for slot in bundle.slots]
+    have = _filled(bundle, matching)
+    return [(at, have[at], slot.qty) for at, slot in enumerate(bundle.slots) if have[at] < slot.qty]
+
+
+def _filled(bundle: Bundle, matching: Sequence[Sequence[Line]]) -> list[int]:
+    """Units per slot in a largest filling (augmenting paths over lines)."""
+    given: dict[tuple[int, int], int] = {}
+    free = {line.index: line.n for lines in matching for line in lines}
+    have = [0] * len(bundle.slots)
+
+    def augment(slot: int, seen: set[int]) -> bool:
+        for line in matching[slot]:
+            if line.index in seen:
+                continue
+            seen.add(line.index)
+            if free[line.index] > 0:
+                free[line.index] -= 1
+            else:
+                holder = next(
+                    (
+                        other
+                        for other in range(len(have))
+                        if other != slot
+                        and given.get((other, line.index), 0)
+                        and augment(other, seen)
+                    ),
+                    None,
+                )
+                if holder is None:
+                    continue
+                given[holder, line.index] -= 1
+            given[slot, line.index] = given.get((slot, line.index), 0) + 1
+            return True
+        return False
+
+    for slot, wanted in enumerate(bundle.slots):
+        while have[slot] < wanted.qty and augment(slot, set()):
+            have[slot] += 1
+    return have
+
+
+def _alone_bundle(candidate: Candidate, bundle: Bundle) -> str:
+    lines = bundle_lines(candidate)
+    if sum(line.n for line in lines) < bundle.size or slot_gap(bundle, lines):
+        return "QTY_SHORT"
+    if bundle.retailer:
+        return "" if any(True for _ in retailer_plays(candidate)) else "ZERO_EFFECT"
+    if candidate.live.rule.limits.max_applications == 0:
+        return "ZERO_EFFECT"
+    cap = candidate.live.cap
+    try:
+        for play in applications(candidate, Work(ALONE_BUDGET)):
+            if cap is None or play.total <= cap:
+                return ""
+    except Exhausted:
+        return ""
+    return "ZERO_EFFECT"
+
+
+def _alone_order(candidate: Candidate, lines: Sequence[Line]) -> str:
+    places = line_places(lines, [candidate])
+    later = run_orders([candidate], [line.gross for line in lines], places)
+    return "" if later.mask else "SPEND_SHORT"
+
+
+def _alone_tier(candidate: Candidate) -> str:
+    limits = candidate.live.rule.limits
+    if limits.max_units is None and candidate.live.cap is None:
+        total = sum(line.qty_milli if line.lot else line.n * MILLI for line in candidate.lines)
+        terms = candidate.live.terms
+        assert isinstance(terms, Tiers)  # noqa: S101
+        if not terms.reached(total):
+            return "QTY_SHORT"
+    try:
+        found = any(True for _ in line_plays(candidate, Work(ALONE_BUDGET)))
+    except Exhausted:
+        found = True
+    return "" if found else "QTY_SHORT"
+
+
+def alone(candidate: Candidate, lines: Sequence[Line]) -> str:
+    """The code of a rule that would do nothing even as the only one, or "" when it would."""
+    live = candidate.live
+    if live.stage == "order":
+        return _alone_order(candidate, lines)
+    if isinstance(live.terms, Bundle):
+        return _alone_bundle(candidate, live.terms)
+    if live.mode == "compound":
+        given = compound_parts(candidate, [line.gross for line in candidate.lines])
+        short = "QTY_SHORT" if live.stage == "tier" else "ZERO_EFFECT"
+        return "" if any(given) else short
+    if live.stage == "tier":
+        return _alone_tier(candidate)
+    if live.rule.limits.max_units == 0:
+        return "ZERO_EFFECT"
+    for line in candidate.lines:
+        top = line.n
+        most = live.rule.limits.max_units
+        if most is not None:
+            top = min(top, most)
+        if scaled(top, rate_of(candidate, line).rate):
+            return ""
+    return "ZERO_EFFECT"
+
+
+class Verdict:
+    """Everything that decides why an active rule was not applied."""
+
+    __slots__ = ("applied", "exclusive", "groups", "levels", "lines", "top")
+
+    def __init__(self, lines: Sequence[Line], applied: Sequence[Live], *, levels: bool) -> None:
+        self.lines = lines
+        self.applied = applied
+        self.exclusive = any(live.mode == "exclusive_basket" for live in applied)
+        self.groups = {live.group for live in applied if live.group is not None}
+        self.levels = levels
+        self.top = max((live.priority for live in applied), default=None)
+
+    def code(self, candidate: Candidate) -> str:
+        """The second table, first match wins."""
+        live = candidate.live
+        short = alone(candidate, self.lines)
+        if short:
+            return short
+        if self.exclusive:
+            return "EXCLUSIVE_OTHER"
+        if live.mode == "exclusive_basket":
+            return "LOST_TO_BETTER"
+        if live.mode == "compound":
+            return "NOTHING_LEFT"
+        if live.group is not None and live.group in self.groups:
+            return "GROUP_TAKEN"
+        if live.stage == "order":
+            return "SPEND_SHORT"
+        if self.levels and self.top is not None and self.top > live.priority:
+            return "LOST_TO_PRIORITY"
+        return "LOST_TO_BETTER"
