@@ -116,9 +116,9 @@ class _Driver:
         reject(future, Unavailable("DEVICE_OVERRUN", device="scanner"))
 
     def tick(self) -> None:
-        if self._framer.pending and self._clock() - self._last_byte > SILENCE_S:
-            if self._framer.drop():
-                self._refuse("SCAN_NO_END")
+        silent = self._framer.pending and self._clock() - self._last_byte > SILENCE_S
+        if silent and self._framer.drop():
+            self._refuse("SCAN_NO_END")
 
     def closed(self, reason: DeviceLost) -> None:  # noqa: ARG002
         self._framer.drop()
