@@ -167,6 +167,14 @@ class StockFigures(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[tuple[str, int], ...]  # (sku, on hand in thousandths)
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to head office, answered on `rsp`."""
+
+    p: int = PROTOCOL
+    node: str
+    kind: str  # stock: the full picture of the neighbours' shelves
+
+
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """Head office's time, every 10 s, signed."""
 
@@ -181,13 +189,13 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Signed = Batch | Ack | Hello | Beacon
-M = TypeVar("M", Batch, Ack, Hello, Heartbeat, StockFigures, Beacon)
+M = TypeVar("M", Batch, Ack, Hello, Heartbeat, StockFigures, Request, Beacon)
 S = TypeVar("S", Batch, Ack, Hello, Beacon)
 
 _encode = msgspec.json.Encoder().encode
 _DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Batch, Ack, Hello, Heartbeat, StockFigures, Beacon)
+    for kind in (Batch, Ack, Hello, Heartbeat, StockFigures, Request, Beacon)
 }
 
 

@@ -223,6 +223,15 @@ class SqlJournal:
         )
         return 0
 
+    def acked(self, connection: Connection, peer: str, stream: str) -> Position:
+        """How far a peer held our stream when this was last persisted."""
+        row = connection.execute(
+            select(peer_ack.c.epoch, peer_ack.c.seq, peer_ack.c.hash).where(
+                peer_ack.c.peer == peer, peer_ack.c.stream == stream
+            )
+        ).first()
+        return Position(*row) if row else ORIGIN
+
     def save_ack(self, tx: Connection, peer: str, stream: str, acked: Position) -> None:
         """Persist how far a peer holds our stream."""
         values = {"epoch": acked.epoch, "seq": acked.seq, "hash": acked.hash}

@@ -1,0 +1,270 @@
+"""Head office on the wire: shops' journals come in, its own streams go out, neighbours' figures."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import select
+
+from central import watching
+from central.settings import Settings
+from protocol import wire
+from protocol.clock import Clock
+from protocol.errors import Corrupt
+from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
+from protocol.ledger import postings, shelf
+from protocol.node import signing
+from protocol.node.books import Books
+from protocol.node.hub import Hub
+from protocol.node.mqttlink import Broker, Message
+from protocol.node.replicator import React, Replicator, Side
+from protocol.node.sending import clk_of
+from protocol.node.sqljournal import Recorded, SqlRecords
+from protocol.node.tables import READ
+from protocol.topics import Topic, Topics
+from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
+
+BEACON_S = 10.0
+FIGURES_S = 0.05  # first change at once, then at most this often per group
+FIGURES_MAX = 1_500  # per message
+
+
+class Shop(msgspec.Struct, frozen=True):
+    """What the wire needs to know of a shop."""
+
+    zone: str
+    group: str
+    public_key: str
+
+
+class LinkStatus(msgspec.Struct, frozen=True):
+    """How head office's link is."""
+
+    broker_up: bool
+    greeted: tuple[str, ...]
+    resends: int
+    refused: int
+    fault: str
+    stopped: dict[str, str]
+
+
+class Figures:
+    """Changed shelves on their way to the neighbours, conflated."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, dict[str, set[str]]] = {}  # group -> store -> skus
+        self._sent_at: dict[str, float] = {}
+
+    def changed(self, group: str, store: str, skus: set[str]) -> None:
+        """These products moved in this shop."""
+        self._pending.setdefault(group, {}).setdefault(store, set()).update(skus)
+
+    def due(self, now_s: float) -> list[tuple[str, str, list[str]]]:
+        """(group, store, skus) that may be sent now."""
+        out = []
+        for group in list(self._pending):
+            if now_s - self._sent_at.get(group, 0.0) >= FIGURES_S:
+                self._sent_at[group] = now_s
+                stores = self._pending.pop(group)
+                out += [(group, store, sorted(skus)) for store, skus in stores.items()]
+        return out
+
+
+class Syncing:
+    """Ingest and distribution in one thread."""
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        key: signing.NodeKey,
+        settings: Settings,
+        clock: Clock,
+        hub: Hub,
+        react: React,
+    ) -> None:
+        self._books = books
+        self._clock = clock
+        self._key = key
+        self._hub = hub
+        self._topics = Topics(settings.chain)
+        self._shops: dict[str, Shop] | None = None
+        self._figures = Figures()
+        self._beacon_at = 0.0
+        watching.watch.create_all(books.database.write)
+        mqtt = settings.mqtt
+        self.replicator = Replicator(
+            self._side(),
+            Broker(mqtt.host, mqtt.port, client_id=CENTRAL, username=mqtt.username),
+            books=books,
+            key=key,
+            clock=clock,
+            react=react,
+        )
+        self.replicator.on_hello = self._hello
+        self.replicator.on_message = self._message
+        self.replicator.on_ack = self._acked
+        self.replicator.on_tick = self._tick
+        self.replicator.on_link = lambda up: hub.publish("link", {"broker": up})
+        books.listeners.append(self._recorded)
+
+    def _side(self) -> Side:
+        topics = self._topics
+        return Side(
+            node=CENTRAL,
+            topics=topics,
+            subscriptions=topics.for_central(),
+            state_topic=topics.all("state"),
+            batch_topic=lambda peer: topics.dn(peer, "journal"),
+            ack_topic=lambda peer: topics.dn(peer, "ack"),
+            sources_for=self._sources_for,
+            accepts=lambda peer, stream: stream == shop_stream(peer),
+            key_of=self._key_of,
+            peer_of=lambda topic: topic.name,
+            writes=list,
+            follows=list,
+            returns_own=True,
+        )
+
+    def start(self) -> None:
+        """Connect and go on for ever."""
+        self.replicator.start()
+
+    def stop(self) -> None:
+        """Say good-bye."""
+        self.replicator.stop()
+
+    def status(self) -> LinkStatus:
+        """From any thread."""
+        state = self.replicator.status()
+        return LinkStatus(
+            broker_up=state.link_up,
+            greeted=state.greeted,
+            resends=state.resends,
+            refused=state.refused,
+            fault=state.fault or state.link_fault,
+            stopped=state.stopped,
+        )
+
+    # -- who is who -------------------------------------------------------------------------
+
+    def _known(self) -> dict[str, Shop]:
+        shops = self._shops
+        if shops is None:
+            store, node = READ["store"], READ["node"]
+            with self._books.database.reading() as connection:
+                rows = connection.execute(
+                    select(
+                        store.c.store, store.c.zone, store.c.stock_group, node.c.public_key
+                    ).outerjoin(node, node.c.store == store.c.store)
+                ).all()
+            shops = {r[0]: Shop(r[1], r[2], r[3] or "") for r in rows}
+            self._shops = shops
+        return shops
+
+    def _sources_for(self, peer: str) -> list[tuple[str, bool]]:
+        shop = self._known().get(peer)
+        if shop is None:
+            return []
+        return [(ALL, True), (zone_stream(shop.zone), True), (to_stream(peer), False)]
+
+    def _key_of(self, peer: str) -> str | None:
+        shop = self._known().get(peer)
+        return shop.public_key if shop else None
+
+    # -- after a commit, in the committing thread: only remember ----------------------------
+
+    def _recorded(self, recorded: Sequence[Recorded]) -> None:
+        if any(r.envelope.type in {"StoreAdded", "NodeAccepted"} for r in recorded):
+            self._shops = None
+        shops = self._known()
+        moved: dict[str, set[str]] = {}
+        for event in recorded:
+            store = stream_store(event.stored.stream)
+            if event.body is not None and store in shops:
+                place = shelf(store)
+                for posting in postings(event.body, event.stored.stream):
+                    if place in (posting.source, posting.target):
+                        moved.setdefault(store, set()).add(posting.sku)
+        for store, skus in moved.items():
+            self._figures.changed(shops[store].group, store, skus)
+        for event in recorded:
+            self._hub.publish(
+                "event",
+                {
+                    "type": event.envelope.type,
+                    "stream": event.stored.stream,
+                    "seq": event.envelope.seq,
+                    "id": event.envelope.id,
+                },
+            )
+
+    # -- in the replication thread ----------------------------------------------------------
+
+    def _hello(self, peer: str, hello: Hello) -> None:
+        with self._books.database.begin() as tx:
+            watching.greeted(tx, hello, now_ms=self._clock.read().at_ms)
+        self._hub.publish("shop", {"store": peer, "alive": hello.alive})
+
+    def _acked(self, peer: str, ack: Ack) -> None:
+        self._hub.publish(
+            "ack", {"store": peer, "cursors": {c.stream: c.upto for c in ack.cursors}}
+        )
+
+    def _message(self, topic: Topic, message: Message) -> None:
+        if topic.leaf == "hb":
+            heart = wire.decode(Heartbeat, message.payload)
+            if heart.node != topic.name or topic.name not in self._known():
+                raise Corrupt("MESSAGE_UNREADABLE", detail=f"{heart.node} beats as {topic.name}")
+            with self._books.database.begin() as tx:
+                watching.beat(tx, heart, now_ms=self._clock.read().at_ms)
+            self._hub.publish("shop", {"store": topic.name, "alive": True})
+        elif topic.leaf == "req":
+            question = wire.decode(Request, message.payload)
+            if question.kind == "stock":
+                self._full_picture(topic.name)
+        else:
+            raise Corrupt("MESSAGE_UNREADABLE", detail=f"nothing is known of {topic.leaf}")
+
+    def _full_picture(self, asker: str) -> None:
+        shops = self._known()
+        if asker not in shops:
+            return
+        neighbours = [
+            s for s, shop in shops.items() if s != asker and shop.group == shops[asker].group
+        ]
+        for store in neighbours:
+            for figures in self._figures_of(store, None):
+                self.replicator.publish(self._topics.dn(asker, "rsp"), figures, qos=1)
+
+    def _figures_of(self, store: str, skus: list[str] | None) -> list[StockFigures]:
+        stock = READ["stock"]
+        query = select(stock.c.sku, stock.c.qty_milli).where(stock.c.place == shelf(store))
+        if skus is not None:
+            query = query.where(stock.c.sku.in_(skus))
+        with self._books.database.reading() as connection:
+            rows = [(r.sku, r.qty_milli) for r in connection.execute(query.order_by(stock.c.sku))]
+            head = SqlRecords(connection).head(shop_stream(store))
+        at_ms = self._clock.read().at_ms
+        return [
+            StockFigures(
+                store=store,
+                epoch=head.epoch,
+                upto=head.seq,
+                at=at_ms,
+                full=skus is None,
+                figures=tuple(rows[start : start + FIGURES_MAX]),
+            )
+            for start in range(0, max(1, len(rows)), FIGURES_MAX)
+        ]
+
+    def _tick(self, now_s: float) -> None:
+        for group, store, skus in self._figures.due(now_s):
+            for figures in self._figures_of(store, skus):
+                self.replicator.publish(self._topics.group(group), figures)
+                self._hub.publish(
+                    "stock", {"store": store, "at": figures.at, "figures": figures.figures}
+                )
+        if now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
+            self._beacon_at = now_s
+            beacon = Beacon(node=CENTRAL, clk=clk_of(self._clock))
+            self.replicator.publish(self._topics.all("clock"), wire.sign(beacon, self._key.sign))
