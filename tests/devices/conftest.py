@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import MetaData, create_engine, event
+from sqlalchemy.engine import Connection
+
+from devices.printer import Printer
+from devices.receipt import profile
+from devices.sim.vprinter import VirtualPrinter
+from devices.spool import define_print_job
 
 
 def _eventually(condition: Callable[[], object], *, within_s: float = 5.0) -> object:
@@ -95,3 +102,44 @@ def no_leak() -> Iterator[None]:
     alive = [t.name for t in threading.enumerate()]
     assert threading.active_count() <= threads, alive
     assert _descriptors() <= files
+
+
+@pytest.fixture
+def vprinter() -> Iterator[VirtualPrinter]:
+    """A strict virtual printer on a socket; whatever a test does, it understood every byte."""
+    printer = VirtualPrinter()
+    printer.start()
+    yield printer
+    printer.stop()
+    assert printer.faults == []
+
+
+@pytest.fixture
+def till_printer(vprinter, events) -> Iterator[Printer]:
+    """The real driver on it."""
+    printer = Printer("till-1", vprinter.url, profile=profile("80mm-48col"), on_event=events.put)
+    printer.start()
+    yield printer
+    printer.stop()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[[], object]]:
+    """A write transaction on a real SQLite file, as an edge opens it."""
+    engine = create_engine(f"sqlite:///{tmp_path}/edge.db")
+
+    @event.listens_for(engine, "connect")
+    def _manual(connection: object, record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def _immediate(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    metadata = MetaData()
+    define_print_job(metadata)
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+    yield engine.begin
+    engine.dispose()
