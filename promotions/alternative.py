@@ -48,7 +48,7 @@ class Problem:
         self.lines = lines
         self.levels = levels
         stages: dict[str, list[Candidate]] = {"unit": [], "compound": [], "order": []}
-        for candidate in rules:
+        for candidate in sorted(rules, key=lambda each: each.bit):
             stage = "order" if candidate.live.stage == "order" else "unit"
             if stage == "unit" and candidate.live.mode == "compound":
                 stage = "compound"
@@ -130,7 +130,7 @@ def _component_outcomes(
     }
     inner = Watched(inner_place, len(lines), outer.width)
     compounds = [
-        Candidate(c.live, c.bit, own, c.module)
+        Candidate(c.live, c.bit, own, c.quantity)
         for c in problem.compounds
         if (own := [line for line in c.lines if line.index in inner_place])
     ]

@@ -13,7 +13,6 @@ from promotions import alternative, evidence
 from promotions.alternative import Found, Problem
 from promotions.basket import BasketLine, Context
 from promotions.conditions import filtered
-from promotions.kinds import KINDS
 from promotions.kinds.gift import Gift
 from promotions.lines import Line, prepare
 from promotions.plays import Candidate, Exhausted, Work
@@ -148,8 +147,7 @@ class Pricing:
                     self.result.touching[live.id] = no_item(live, self.lines)
                     continue
                 bit = 1 << len(self.candidates)
-                module = KINDS[live.rule.type].module
-                self.candidates.append(Candidate(live, bit, lines, module))
+                self.candidates.append(Candidate(live, bit, lines))
 
     def _problem(self, rules: Sequence[Candidate]) -> Problem:
         return Problem(self.lines, rules, levels=self.levels)

@@ -39,13 +39,21 @@ class Work:
 class Candidate:
     """A rule that matches lines of the basket; `bit` is its place in applied masks."""
 
-    __slots__ = ("bit", "lines", "live", "module")
+    __slots__ = ("bit", "lines", "live", "module", "whole")
 
-    def __init__(self, live: Live, bit: int, lines: list[Line], module: object) -> None:
+    def __init__(self, live: Live, bit: int, lines: list[Line], whole: int | None = None) -> None:
         self.live = live
         self.bit = bit
         self.lines = lines
-        self.module = module
+        self.module = live.module
+        self.whole = whole
+
+    @property
+    def quantity(self) -> int:
+        """The whole matching quantity in thousandths (of the basket, also within a component)."""
+        if self.whole is None:
+            self.whole = sum(ln.qty_milli if ln.lot else ln.n * MILLI for ln in self.lines)
+        return self.whole
 
 
 class Play:
@@ -142,7 +150,7 @@ def scaled_rate(k: int, rate: Ratio) -> int:
 def _rates(candidate: Candidate, terms: object, counts: tuple[int, ...]) -> list[Ratio] | None:
     if not isinstance(terms, Tiers):
         module = candidate.module
-        return [floored(module.rate(terms, line), line) for line in candidate.lines]  # type: ignore[attr-defined]
+        return [floored(module.rate(terms, line), line) for line in candidate.lines]
     milli = 0
     for line, k in zip(candidate.lines, counts, strict=True):
         if k:

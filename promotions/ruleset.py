@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from promotions.kinds import Terms
+from promotions.kinds import KINDS, Terms
 from promotions.rule import Rule, slots_of
 from promotions.scope import Selector
 from promotions.window import Window, zone_of
@@ -42,6 +42,7 @@ class Live:
         "id",
         "key",
         "mode",
+        "module",
         "plain",
         "priority",
         "rule",
@@ -75,10 +76,11 @@ class Live:
             and not when.choosy
         )
         try:
-            self.stage = rule.stage
+            self.stage, self.module = KINDS[rule.type]
             self.slots = slots_of(rule)
         except (KeyError, AttributeError, TypeError) as fault:
             self.stage, self.slots, self.broken = "none", (), repr(fault)
+            self.module = KINDS["gift"].module
         plain = self.slots[0] if len(self.slots) == 1 else None
         self.plain = plain is not None and not plain.exclude_skus and not plain.exclude_groups
 

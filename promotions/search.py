@@ -198,7 +198,7 @@ class Rated(NamedTuple):
 
 def rate_of(candidate: Candidate, line: Line) -> Rated:
     """The rule's rate on the line, floor included."""
-    rate = candidate.module.rate(candidate.live.terms, line)  # type: ignore[attr-defined]
+    rate = candidate.module.rate(candidate.live.terms, line)
     return Rated(candidate, floored(rate, line))
 
 

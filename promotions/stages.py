@@ -7,11 +7,10 @@ knows it, because every candidate outcome is run through these functions.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from promotions.kinds import KINDS
 from promotions.kinds.gift import Gift
 from promotions.kinds.tier_qty import Tiers
 from promotions.kinds.tier_qty import compound as tier_compound
-from promotions.lines import MILLI, Line
+from promotions.lines import Line
 from promotions.plays import Candidate, cut_to_cap, fill
 
 
@@ -47,15 +46,13 @@ def compound_parts(candidate: Candidate, nets: Sequence[int]) -> list[int]:
     live, lines = candidate.live, candidate.lines
     terms = live.terms
     if isinstance(terms, Tiers):
-        milli = sum(line.qty_milli if line.lot else line.n * MILLI for line in lines)
-        reached = terms.reached(milli)
+        reached = terms.reached(candidate.quantity)
         if not reached:
             return [0] * len(lines)
         given = terms.steps[reached - 1].given
         parts = [tier_compound(given, line, net) for line, net in zip(lines, nets, strict=True)]
     else:
-        module = KINDS[live.rule.type].module
-        parts = [module.compound(terms, ln, net) for ln, net in zip(lines, nets, strict=True)]
+        parts = [live.module.compound(terms, ln, net) for ln, net in zip(lines, nets, strict=True)]
     for i, line in enumerate(lines):
         if line.floor_total:
             parts[i] = min(parts[i], max(0, nets[i] - line.floor_total))
@@ -118,8 +115,7 @@ def order_parts(
 ) -> list[int]:
     """An order rule's amount, cut to the running net, its caps and the room, and spread."""
     run = sum(nets)
-    offer = KINDS[candidate.live.rule.type].module.offer
-    amount = min(offer(candidate.live.terms, base, run), run)
+    amount = min(candidate.live.module.offer(candidate.live.terms, base, run), run)
     if candidate.live.cap is not None:
         amount = min(amount, candidate.live.cap)
     if amount <= 0:

@@ -14,7 +14,7 @@ from promotions.basket import Context
 from promotions.figures import scaled
 from promotions.kinds.bundle import Bundle
 from promotions.kinds.tier_qty import Tiers
-from promotions.lines import MILLI, Line
+from promotions.lines import Line
 from promotions.plays import (
     Candidate,
     Exhausted,
@@ -163,10 +163,9 @@ def _alone_order(candidate: Candidate, lines: Sequence[Line]) -> str:
 def _alone_tier(candidate: Candidate) -> str:
     limits = candidate.live.rule.limits
     if limits.max_units is None and candidate.live.cap is None:
-        total = sum(line.qty_milli if line.lot else line.n * MILLI for line in candidate.lines)
         terms = candidate.live.terms
         assert isinstance(terms, Tiers)  # noqa: S101
-        if not terms.reached(total):
+        if not terms.reached(candidate.quantity):
             return "QTY_SHORT"
     try:
         found = any(True for _ in line_plays(candidate, Work(ALONE_BUDGET)))
@@ -188,7 +187,7 @@ def alone(candidate: Candidate, lines: Sequence[Line]) -> str:
         return "" if any(given) else short
     if live.stage == "tier":
         return _alone_tier(candidate)
-    if live.rule.limits.max_units == 0:
+    if live.rule.limits.max_units == 0 or live.cap == 0:
         return "ZERO_EFFECT"
     for line in candidate.lines:
         top = line.n
