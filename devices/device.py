@@ -7,8 +7,8 @@
 
 Events (`Data`, `Status`, `Refused`) leave through `on_event`, called on the owner thread: a
 callback only enqueues. Commands come in by `submit`. A lost device is opened again after 50 ms,
-then twice as long each time up to 1 s, for ever. A driver is a small object with the hooks below;
-it runs on the owner thread only, so it needs no locks.
+then twice as long each time up to 1 s, for ever; one that spoke starts again at 50 ms. A driver is
+a small object with the hooks below; it runs on the owner thread only, so it needs no locks.
 """
 
 import contextlib
@@ -28,7 +28,6 @@ from protocol.errors import Unavailable, sentence
 
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 1.0
-STEADY_S: Final = 1.0  # a port that lived this long starts again at the shortest wait
 STOP_S: Final = 1.0
 COMMANDS_MAX: Final = 256
 
@@ -151,6 +150,7 @@ class Device:
         self._cancel = Cancel()
         self._thread: threading.Thread | None = None
         self._finished = False
+        self._heard = False
 
     def start(self) -> None:
         """Begin owning the port; returns at once."""
@@ -222,9 +222,9 @@ class Device:
             except DeviceLost as lost:
                 self._down(lost)
             else:
-                opened = time.monotonic()
+                self._heard = False
                 self._down(self._own(port))
-                if time.monotonic() - opened > STEADY_S:
+                if self._heard:  # it was alive: look for it again soon
                     wait_s = BACKOFF_MIN_S
             self._pause(wait_s)
             wait_s = min(wait_s * 2, BACKOFF_MAX_S)
@@ -261,6 +261,7 @@ class Device:
         if port in readable:
             data = port.read()
             if data:
+                self._heard = True
                 self._driver.received(data)
         self._driver.tick()
 

@@ -294,7 +294,7 @@ def _bracketed(text: str) -> Scan:
 def _gs1(message: str, text: str) -> Scan:
     result = biip.parse("]C1" + message)
     if result.gs1_message is None:
-        detail = str(result.gs1_message_error)
+        detail = str(result.gs1_message_error).partition(" pattern ")[0]
         return Unknown(text, "SCAN_GS1_BROKEN", {"text": text[:40], "detail": detail})
     return _elements(text, result.gs1_message.element_strings)
 

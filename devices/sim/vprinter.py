@@ -56,6 +56,11 @@ class VirtualPrinter:
         return self._listener is not None
 
     @property
+    def connected(self) -> bool:
+        """Does a till hold the line?"""
+        return self._client is not None
+
+    @property
     def faults(self) -> list[str]:
         """What a strict printer did not understand; must stay empty."""
         return list(self.brain.faults)

@@ -103,13 +103,19 @@ def test_power_cut_in_the_middle_is_unknown(ready, vprinter, eventually):
     assert ready.print(HELLO).result(timeout=3).kind == "confirmed"
 
 
-def test_mute_printer_is_silent_not_plenty(vprinter, till_printer, eventually):
+def test_mute_printer_is_silent_not_plenty(vprinter, events, eventually):
     vprinter.mute = True
-    eventually(lambda: till_printer.state().code == "PRINTER_SILENT")
-    outcome = till_printer.print(HELLO).result(timeout=4)
+    printer = Printer("till-1", vprinter.url, profile=WIDE, on_event=events.put)
+    printer.start()
+    eventually(lambda: _is(printer, DeviceState.UNKNOWN, "PRINTER_SILENT"))
+    outcome = printer.print(HELLO).result(timeout=4)
     assert (outcome.kind, outcome.code) == ("not_sent", "PRINTER_SILENT")
+    assert vprinter.receipts() == []
     vprinter.mute = False
-    eventually(lambda: _is(till_printer, DeviceState.UP))
+    eventually(lambda: _is(printer, DeviceState.UP))
+    vprinter.mute = True
+    eventually(lambda: printer.state().code == "PRINTER_SILENT", within_s=8)
+    printer.stop()
 
 
 def test_going_silent_with_a_job_is_unknown_within_five_seconds(ready, vprinter):
@@ -142,6 +148,7 @@ def test_a_second_till_is_refused(ready, vprinter, events):
 
 def test_fence_with_id_and_profile_without_fence(vprinter, events, eventually):
     for name, kind in (("80mm-48col-epson", "confirmed"), ("80mm-48col-mute", "sent")):
+        eventually(lambda: not vprinter.connected)
         printer = Printer("p", vprinter.url, profile=profile(name), on_event=events.put)
         printer.start()
         eventually(lambda p=printer: p.state().state is not DeviceState.DOWN)
