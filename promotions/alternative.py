@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from promotions.lines import Line
-from promotions.plays import Candidate, Play, Work
+from promotions.local import Local, joined, pack_of, rate_of, smallest
+from promotions.plays import Candidate, Play, Work, playable
 from promotions.search import (
-    Rated,
+    START,
+    Part,
     States,
     Watched,
     best_component,
     couples,
     level_component,
     merge,
-    rate_of,
-    smallest,
 )
 from promotions.stages import Later, Places, line_places, run_compounds, run_orders
 
@@ -52,7 +52,11 @@ class Problem:
             stage = "order" if candidate.live.stage == "order" else "unit"
             if stage == "unit" and candidate.live.mode == "compound":
                 stage = "compound"
-            if candidate.lines:
+            if stage == "unit":
+                fitted = playable(candidate)
+                if fitted is not None:
+                    stages[stage].append(fitted)
+            elif candidate.lines:
                 stages[stage].append(candidate)
         self.units = stages["unit"]
         self.compounds, self.orders = stages["compound"], stages["order"]
@@ -77,52 +81,76 @@ class Problem:
         gross = [line.gross for line in lines]
         return place, Places(gross, [line.floor_total for line in lines], members)
 
-    def components(self) -> list[tuple[list[Line], list[Candidate], dict[int, list[Rated]]]]:
-        """Lines tied together by coupling rules, with those rules and the plain line rules."""
-        root = {line.index: line.index for line in self.lines}
-
-        def top(i: int) -> int:
-            while root[i] != i:
-                root[i] = root[root[i]]
-                i = root[i]
-            return i
-
-        rated: dict[int, list[Rated]] = {}
+    def components(self) -> list[Part]:
+        """Lines tied together by coupling rules, with those rules and the plain ones."""
+        local: dict[int, Local] = {}
         coupling = []
         for candidate in self.units:
-            if not couples(candidate):
+            if couples(candidate, levels=self.levels):
+                coupling.append(candidate)
+            elif candidate.live.stage == "bundle":
+                line = candidate.lines[0]
+                _local(local, line).packs.append(pack_of(candidate, line))
+            else:
                 for line in candidate.lines:
-                    rated.setdefault(line.index, []).append(rate_of(candidate, line))
-                continue
-            coupling.append(candidate)
-            first = top(candidate.lines[0].index)
-            for line in candidate.lines[1:]:
-                root[top(line.index)] = first
-        touched = {line.index for each in self.units for line in each.lines}
-        touched |= self.compounded | self.ordered
-        parts: dict[int, tuple[list[Line], list[Candidate], dict[int, list[Rated]]]] = {}
+                    _local(local, line).rated.append(rate_of(candidate, line))
+        if not coupling and not self.compounded and not self.ordered:
+            return [_part([each.line], each) for each in local.values()]
+        root = _tied(coupling)
+        parts: dict[int, Part] = {}
+        touched = self.compounded | self.ordered | root.keys() | local.keys()
         for line in self.lines:
             if line.index in touched:
-                part = parts.setdefault(top(line.index), ([], [], {}))
-                part[0].append(line)
-                if line.index in rated:
-                    part[2][line.index] = rated[line.index]
+                part = parts.setdefault(_top(root, line.index), Part())
+                part.lines.append(line)
+                part.local[line.index] = _local(local, line)
         for candidate in coupling:
-            parts[top(candidate.lines[0].index)][1].append(candidate)
+            parts[_top(root, candidate.lines[0].index)].coupling.append(candidate)
         return list(parts.values())
+
+
+def _local(local: dict[int, Local], line: Line) -> Local:
+    known = local.get(line.index)
+    if known is None:
+        known = local[line.index] = Local(line)
+    return known
+
+
+def _part(lines: list[Line], local: Local) -> Part:
+    part = Part()
+    part.lines = lines
+    part.local[local.line.index] = local
+    return part
+
+
+def _top(root: dict[int, int], i: int) -> int:
+    while root.setdefault(i, i) != i:
+        root[i] = root[root[i]]
+        i = root[i]
+    return i
+
+
+def _tied(coupling: Sequence[Candidate]) -> dict[int, int]:
+    """Union-find over lines: those of one coupling rule have the same top."""
+    root: dict[int, int] = {}
+    for candidate in coupling:
+        first = _top(root, candidate.lines[0].index)
+        for line in candidate.lines[1:]:
+            root[_top(root, line.index)] = first
+    return root
 
 
 def _component_outcomes(
     problem: Problem,
-    part: tuple[list[Line], list[Candidate], dict[int, list[Rated]]],
+    part: Part,
     outer: Watched,
     work: Work,
 ) -> States:
     """The outcomes of one component in the fields of the last stage, compounds included."""
-    lines, coupling, rated = part
+    lines = part.lines
     solve = level_component if problem.levels else best_component
     if not problem.apart or not any(line.index in problem.compounded for line in lines):
-        return solve(lines, coupling, rated, outer, work)
+        return solve(part, outer, work)
     inner_place = {
         line.index: at
         for at, line in enumerate(lines)
@@ -135,7 +163,7 @@ def _component_outcomes(
         if (own := [line for line in c.lines if line.index in inner_place])
     ]
     after: States = {}
-    for watched, (_, ins, ties) in solve(lines, coupling, rated, inner, work).items():
+    for watched, (_, ins, ties) in solve(part, inner, work).items():
         work.spend()
         given = inner.unpack(watched)
         nets = {line.index: line.gross - given[at] for at, line in enumerate(lines)}
@@ -149,14 +177,13 @@ def _component_outcomes(
 
 def _combined(outcomes: list[States], work: Work) -> States:
     """Outcomes of all components added up."""
-    total: States = {0: (0, 0, ((0, None),))}
+    total = dict(START)
     for states in outcomes:
         after: States = {}
         for one, (_, ins, ties) in total.items():
             for two, (_, more, others) in states.items():
                 work.spend()
-                both = tuple((m1 | m2, (c1, c2)) for m1, c1 in ties for m2, c2 in others)
-                merge(after, one + two, (0, ins + more, smallest(both[:1], both[1:])))
+                merge(after, one + two, (0, ins + more, joined(ties, others)))
         total = after
     return total
 

@@ -171,7 +171,6 @@ class Pricing:
             if any(
                 live not in touching
                 and live.mode != "exclusive_basket"
-                and live.id not in self.result.touching
                 and not filtered(live, self.context)
                 for live in others
             ):

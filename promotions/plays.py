@@ -224,6 +224,40 @@ def bundle_lines(candidate: Candidate) -> list[Line]:
     return [line for line in candidate.lines if not line.lot]
 
 
+def playable(candidate: Candidate) -> Candidate | None:
+    """The candidate with the lines it can play on, or None when it can never play here."""
+    live = candidate.live
+    bundle, limits = live.terms, live.rule.limits
+    if not isinstance(bundle, Bundle):
+        return None if limits.max_units == 0 or live.cap == 0 else candidate
+    lines = bundle_lines(candidate)
+    units = sum(line.n for line in lines)
+    if units < bundle.size or limits.max_applications == 0 or live.cap == 0:
+        return None
+    if len(bundle.slots) == 1 and not bundle.saving(most_rewarded(bundle, lines)):
+        return None
+    if len(lines) == len(candidate.lines):
+        return candidate
+    return Candidate(live, candidate.bit, lines)
+
+
+def most_rewarded(bundle: Bundle, lines: Sequence[Line]) -> int:
+    """The largest list price that one application of a bundle of one slot can reward."""
+    size = bundle.slots[0].qty
+    if len(lines) == 1:
+        return lines[0].p * (bundle.count if bundle.on in {"cheapest", "dearest"} else size)
+    left, units = size, []
+    for line in sorted(lines, key=lambda each: -each.p):
+        taken = min(left, line.n)
+        units += [line.p] * taken
+        left -= taken
+    if bundle.on == "cheapest":
+        return sum(units[-bundle.count :])
+    if bundle.on == "dearest":
+        return sum(units[: bundle.count])
+    return sum(units)
+
+
 def applications(candidate: Candidate, work: Work) -> Iterator[Play]:
     """Every single application of a customer bundle that saves something."""
     bundle = candidate.live.terms

@@ -50,7 +50,7 @@ class RuleFaults(Refusal):
         self.faults = faults
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """None means no limit."""
 
     max_units: int | None = None
@@ -66,7 +66,7 @@ class Limits(msgspec.Struct, frozen=True):
         return min(caps) if caps else None
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, gc=False):
     """One rule as parsed; `document` is what was published, and what the hash is taken of."""
 
     id: str

@@ -8,7 +8,7 @@ from promotions.lines import Line
 from promotions.reading import Reader
 
 
-class Selector(msgspec.Struct, frozen=True):
+class Selector(msgspec.Struct, frozen=True, gc=False):
     """`all`, or the union of SKUs and groups, minus the excluded ones; exclusion wins."""
 
     all: bool = False

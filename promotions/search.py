@@ -7,41 +7,23 @@ and every smallest set of applied rules that reaches it (ties go to fewer rules)
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from promotions.figures import Ratio, scaled
 from promotions.kinds.bundle import Bundle
 from promotions.lines import Line
+from promotions.local import NO_PLAY, Alternatives, Local, grown, joined, smallest
 from promotions.plays import (
     Candidate,
     Play,
     Work,
     applications,
-    floored,
     line_plays,
     retailer_plays,
 )
 
-ALTERNATIVES_MAX = 12
-Alternatives = tuple[tuple[int, Any], ...]  # (applied mask, chain of plays)
 Entry = tuple[int, int, Alternatives]  # saving of this level, saving nobody looks at, ties
 States = dict[int, Entry]
-START: States = {0: (0, 0, ((0, None),))}
-
-
-def smallest(one: Alternatives, two: Alternatives) -> Alternatives:
-    """Both lists without masks that contain another one."""
-    kept = dict(one)
-    for mask, chain in two:
-        kept.setdefault(mask, chain)
-    if len(kept) == 1:
-        return one
-    masks = sorted(kept, key=lambda mask: (mask.bit_count(), mask))
-    least: list[int] = []
-    for mask in masks:
-        if all(mask & other != other for other in least):
-            least.append(mask)
-    return tuple((mask, kept[mask]) for mask in least[:ALTERNATIVES_MAX])
+START: States = {0: (0, 0, NO_PLAY)}
 
 
 def merge(states: States, key: int, entry: Entry) -> None:
@@ -54,11 +36,6 @@ def merge(states: States, key: int, entry: Entry) -> None:
         states[key] = entry
     elif entry[:2] == known[:2]:
         states[key] = (known[0], known[1], smallest(known[2], entry[2]))
-
-
-def grown(ties: Alternatives, bit: int, play: Play) -> Alternatives:
-    """The alternatives after one more play."""
-    return tuple((mask | bit, (chain, play)) for mask, chain in ties)
 
 
 class Watched:
@@ -141,7 +118,6 @@ def play_applications(
         top = min(cap, (1 << layout.sum_bits) - 1)
         bias |= ((1 << layout.sum_bits) - 1 - top) << layout.sum_at
         guard |= 1 << (layout.sum_at + layout.sum_bits)
-    bit = candidate.bit
     grown_states = dict(states)
     for play in applications(candidate, work):
         add, rest = layout.add(play)
@@ -152,7 +128,7 @@ def play_applications(
             key = start + add
             while not (key + bias) & guard:
                 work.spend()
-                lev, ins, ties = lev + level, ins + rest, grown(ties, bit, play)
+                lev, ins, ties = lev + level, ins + rest, grown(ties, play)
                 merge(grown_states, key, (lev, ins, ties))
                 key += add
     if not tally and not total:
@@ -173,96 +149,19 @@ def play_once(
     for play in plays:
         add, rest = layout.add(play)
         level = play.total if levels else 0
-        bit = play.candidate.bit
         for start, (lev, ins, ties) in starts:
             key = start + add
             if not (key + bias) & guard:
                 work.spend()
-                merge(after, key, (lev + level, ins + rest, grown(ties, bit, play)))
+                merge(after, key, (lev + level, ins + rest, grown(ties, play)))
     return after
 
 
-class Rated(NamedTuple):
-    """A line rule on one line: k units give `hu(k * rate)`."""
-
-    candidate: Candidate
-    rate: Ratio
-
-    def play(self, line: Line, k: int) -> Play | None:
-        """K units of the line."""
-        given = scaled(k, self.rate)
-        if given <= 0:
-            return None
-        return Play(self.candidate, ((line.index, k),), ((line.index, given),))
-
-
-def rate_of(candidate: Candidate, line: Line) -> Rated:
-    """The rule's rate on the line, floor included."""
-    rate = candidate.module.rate(candidate.live.terms, line)
-    return Rated(candidate, floored(rate, line))
-
-
-def _useful(rated: Sequence[Rated], line: Line, *, every: bool) -> list[Play]:
-    """Plays of unlimited line rules; unless every discount counts, only those that can win.
-
-    A rule that gives less than the best one for the same k units cannot win by rounding:
-    hu(x + y) >= hu(x) + hu(y) - 1, so handing its units to the best rule loses nothing.
-    """
-    plays = []
-    for k in range(1, line.n + 1):
-        best = max(scaled(k, each.rate) for each in rated)
-        for each in rated:
-            play = each.play(line, k)
-            if play is not None and (every or play.total == best):
-                plays.append(play)
-    return plays
-
-
-def line_table(
-    rated: Sequence[Rated], line: Line, work: Work, *, every: bool
-) -> list[list[tuple[int, Alternatives]]]:
-    """By units left: the discounts that the line rules can give, with their plays."""
-    tables: dict[int, States] = {0: {0: (0, 0, ((0, ()),))}}
-    plays = _useful(rated, line, every=every) if rated else []
-    for each in rated:
-        own = [play for play in plays if play.candidate is each.candidate]
-        before = {used: dict(found) for used, found in tables.items()}
-        for play in own:
-            k = play.used[0][1]
-            bit = play.candidate.bit
-            for used, found in before.items():
-                if used + k > line.n:
-                    continue
-                target = tables.setdefault(used + k, {})
-                for given, (_, _, ties) in found.items():
-                    work.spend()
-                    more = tuple((mask | bit, (*chain, play)) for mask, chain in ties)
-                    _put(target, given + play.total, more, every=every)
-    table: list[list[tuple[int, Alternatives]]] = []
-    so_far: States = {}
-    for left in range(line.n + 1):
-        for given, (_, _, ties) in tables.get(left, {}).items():
-            _put(so_far, given, ties, every=every)
-        table.append([(given, entry[2]) for given, entry in so_far.items()])
-    return table
-
-
-def _put(target: States, given: int, ties: Alternatives, *, every: bool) -> None:
-    if not every and target:
-        known = next(iter(target))
-        if given < known:
-            return
-        if given > known:
-            target.clear()
-    merge(target, given, (0, 0, ties))
-
-
-def close_line(
-    states: States, line: Line, rated: Sequence[Rated], layout: Layout, work: Work
-) -> States:
-    """Give the units that are left of a line to its line rules, and forget the line."""
+def close_line(states: States, local: Local, layout: Layout, work: Work) -> States:
+    """Give the units that are left of a line to its plain rules, and forget the line."""
+    line = local.line
     at = layout.watched.place.get(line.index)
-    table = line_table(rated, line, work, every=at is not None)
+    table = local.table(work, every=at is not None)
     lift = 0 if at is None else layout.base + at * layout.watched.width
     shift, mask = layout.shift[line.index], layout.mask[line.index]
     after: States = {}
@@ -270,20 +169,22 @@ def close_line(
         used = (key & mask) >> shift
         for given, more in table[line.n - used]:
             work.spend()
-            both = tuple(
-                (m1 | m2, (chain, plays) if plays else chain)
-                for m1, chain in ties
-                for m2, plays in more
-            )
-            entry = (lev, ins + (given if at is None else 0), smallest(both[:1], both[1:]))
+            entry = (lev, ins + (given if at is None else 0), joined(ties, more))
             merge(after, (key & ~mask) + (0 if at is None else given << lift), entry)
     return after
 
 
-def couples(candidate: Candidate) -> bool:
+def couples(candidate: Candidate, *, levels: bool) -> bool:
     """Does the rule tie several units or lines together?"""
     live = candidate.live
-    return live.stage != "line" or live.rule.limits.max_units is not None or live.cap is not None
+    if live.stage == "line":
+        return live.cap is not None or live.rule.limits.max_units is not None
+    terms = live.terms
+    if not isinstance(terms, Bundle) or levels or live.cap is not None:
+        return True
+    if len(candidate.lines) > 1 or terms.retailer or len(terms.slots) > 1:
+        return True
+    return live.rule.limits.max_applications is not None
 
 
 def play_rule(
@@ -298,44 +199,46 @@ def play_rule(
     return play_once(states, line_plays(candidate, work), layout, work, levels=levels)
 
 
-def best_component(
-    lines: Sequence[Line],
-    coupling: Sequence[Candidate],
-    rated: dict[int, list[Rated]],
-    watched: Watched,
-    work: Work,
-) -> States:
+class Part:
+    """One component: lines that coupling rules tie together, and what plays on them."""
+
+    __slots__ = ("coupling", "lines", "local")
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.coupling: list[Candidate] = []
+        self.local: dict[int, Local] = {}
+
+
+def best_component(part: Part, watched: Watched, work: Work) -> States:
     """Every watched outcome of one component, each with the best of the rest (`best`)."""
-    layout = Layout(lines, watched)
+    if not part.coupling and len(part.lines) == 1 and part.lines[0].index not in watched.place:
+        given, ties = part.local[part.lines[0].index].best()
+        return {0: (0, given, ties)}
+    layout = Layout(part.lines, watched)
     states = dict(START)
     closed: set[int] = set()
-    for i, candidate in enumerate(coupling):
+    last = {ln.index: at for at, each in enumerate(part.coupling) for ln in each.lines}
+    for at, candidate in enumerate(part.coupling):
         states = play_rule(states, candidate, layout, work, levels=False)
-        later = {line.index for each in coupling[i + 1 :] for line in each.lines}
         for line in candidate.lines:
-            if line.index not in later and line.index not in closed:
+            if last[line.index] == at:
                 closed.add(line.index)
-                states = close_line(states, line, rated.get(line.index, []), layout, work)
-    for line in lines:
+                states = close_line(states, part.local[line.index], layout, work)
+    for line in part.lines:
         if line.index not in closed:
-            states = close_line(states, line, rated.get(line.index, []), layout, work)
+            states = close_line(states, part.local[line.index], layout, work)
     return {key >> layout.base: entry for key, entry in states.items()}
 
 
-def level_component(
-    lines: Sequence[Line],
-    coupling: Sequence[Candidate],
-    rated: dict[int, list[Rated]],
-    watched: Watched,
-    work: Work,
-) -> States:
+def level_component(part: Part, watched: Watched, work: Work) -> States:
     """The same level by level, highest priority first (`priority`)."""
-    layout = Layout(lines, watched)
+    layout = Layout(part.lines, watched)
     levels: dict[int, list[Any]] = {}
-    for candidate in coupling:
+    for candidate in part.coupling:
         levels.setdefault(candidate.live.priority, []).append(candidate)
-    for line in lines:
-        for each in rated.get(line.index, []):
+    for line in part.lines:
+        for each in part.local[line.index].rated:
             levels.setdefault(each.candidate.live.priority, []).append((line, each))
     states = dict(START)
     for priority in sorted(levels, reverse=True):
@@ -345,7 +248,7 @@ def level_component(
             else:
                 line, each = member
                 made = (each.play(line, k) for k in range(1, line.n + 1))
-                plays = [play for play in made if play is not None]
+                plays = [play for play in made if play.total > 0]
                 states = play_once(states, plays, layout, work, levels=True)
         most = max(entry[0] for entry in states.values())
         states = {key: (0, e[1], e[2]) for key, e in states.items() if e[0] == most}

@@ -15,6 +15,7 @@ from promotions.figures import scaled
 from promotions.kinds.bundle import Bundle
 from promotions.kinds.tier_qty import Tiers
 from promotions.lines import Line
+from promotions.local import rate_of
 from promotions.plays import (
     Candidate,
     Exhausted,
@@ -22,10 +23,10 @@ from promotions.plays import (
     applications,
     bundle_lines,
     line_plays,
+    most_rewarded,
     retailer_plays,
 )
 from promotions.ruleset import Live
-from promotions.search import rate_of
 from promotions.stages import compound_parts, line_places, run_orders
 
 ALONE_BUDGET = 20_000
@@ -138,13 +139,19 @@ def _filled(bundle: Bundle, matching: Sequence[Sequence[Line]]) -> list[int]:
 
 def _alone_bundle(candidate: Candidate, bundle: Bundle) -> str:
     lines = bundle_lines(candidate)
-    if sum(line.n for line in lines) < bundle.size or slot_gap(bundle, lines):
+    if sum(line.n for line in lines) < bundle.size:
+        return "QTY_SHORT"
+    if len(bundle.slots) > 1 and slot_gap(bundle, lines):
         return "QTY_SHORT"
     if bundle.retailer:
         return "" if any(True for _ in retailer_plays(candidate)) else "ZERO_EFFECT"
     if candidate.live.rule.limits.max_applications == 0:
         return "ZERO_EFFECT"
     cap = candidate.live.cap
+    if len(bundle.slots) == 1 and not bundle.saving(most_rewarded(bundle, lines)):
+        return "ZERO_EFFECT"
+    if len(bundle.slots) == 1 and cap is None and all(line.room is None for line in lines):
+        return ""
     try:
         for play in applications(candidate, Work(ALONE_BUDGET)):
             if cap is None or play.total <= cap:

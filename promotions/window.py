@@ -26,14 +26,14 @@ _WALL: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", re.ASCII)
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
-class Daily(msgspec.Struct, frozen=True):
+class Daily(msgspec.Struct, frozen=True, gc=False):
     """Hours of the local clock in milliseconds of the day, `from` inclusive, `to` exclusive."""
 
     from_ms: int
     to_ms: int
 
 
-class When(msgspec.Struct, frozen=True):
+class When(msgspec.Struct, frozen=True, gc=False):
     """All conditions of a rule; None means any."""
 
     start: str | None = None

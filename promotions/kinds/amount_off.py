@@ -7,7 +7,7 @@ from promotions.lines import Line
 from promotions.reading import Reader
 
 
-class Amount(msgspec.Struct, frozen=True):
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """The amount per unit."""
 
     off_minor: int

@@ -13,14 +13,14 @@ from promotions.scope import EVERYTHING, Selector, read_selector
 FREE: Ratio = (1, 1)
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Slot(msgspec.Struct, frozen=True, gc=False):
     """So many units of these goods."""
 
     select: Selector
     qty: int
 
 
-class Bundle(msgspec.Struct, frozen=True):
+class Bundle(msgspec.Struct, frozen=True, gc=False):
     """`how` is percent, amount or fixed_price (free is 100 percent); `on` with its number."""
 
     slots: tuple[Slot, ...]

@@ -7,7 +7,7 @@ from promotions.lines import Line
 from promotions.reading import Reader
 
 
-class Price(msgspec.Struct, frozen=True):
+class Price(msgspec.Struct, frozen=True, gc=False):
     """The price per unit."""
 
     price_minor: int

@@ -5,7 +5,7 @@ import msgspec
 from promotions.reading import Reader
 
 
-class Gift(msgspec.Struct, frozen=True):
+class Gift(msgspec.Struct, frozen=True, gc=False):
     """What is given, from a spend on."""
 
     gift_sku: str

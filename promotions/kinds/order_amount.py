@@ -5,7 +5,7 @@ import msgspec
 from promotions.reading import Reader
 
 
-class OrderAmount(msgspec.Struct, frozen=True):
+class OrderAmount(msgspec.Struct, frozen=True, gc=False):
     """Rising (min_minor, off_minor) steps, or an amount for every so much spent."""
 
     steps: tuple[tuple[int, int], ...]

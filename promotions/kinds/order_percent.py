@@ -6,7 +6,7 @@ from promotions.figures import Ratio, scaled
 from promotions.reading import Reader
 
 
-class OrderPercent(msgspec.Struct, frozen=True):
+class OrderPercent(msgspec.Struct, frozen=True, gc=False):
     """The percentage as a ratio, from a spend on."""
 
     ratio: Ratio

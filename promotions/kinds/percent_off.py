@@ -7,7 +7,7 @@ from promotions.lines import Line
 from promotions.reading import Reader
 
 
-class Percent(msgspec.Struct, frozen=True):
+class Percent(msgspec.Struct, frozen=True, gc=False):
     """The percentage as a ratio."""
 
     ratio: Ratio

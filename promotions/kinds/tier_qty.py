@@ -15,14 +15,14 @@ Given = percent_off.Percent | amount_off.Amount | fixed_price.Price
 WAYS = {"percent": percent_off.read, "off_minor": amount_off.read, "price_minor": fixed_price.read}
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """From this covered quantity on, this is given."""
 
     min_milli: int
     given: Given
 
 
-class Tiers(msgspec.Struct, frozen=True):
+class Tiers(msgspec.Struct, frozen=True, gc=False):
     """The steps, rising."""
 
     steps: tuple[Step, ...]
