@@ -13,6 +13,7 @@ would, by dropping the first byte.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 from devices.sim.codes import barcode_picture, qr_picture, raster_picture
@@ -30,6 +31,8 @@ _NO_EFFECT: Final = frozenset(
      b"\x1da", b"\x1cC", b"\x1dH"]
 )  # fmt: skip
 Operation = Callable[[], bytes]
+PAPERS_MAX: Final = 2000
+_cell = lru_cache(maxsize=8192)(Cell)  # thousands of receipts are kept: share their letters
 
 
 @dataclass
@@ -56,7 +59,8 @@ class EscPos:
         self.columns = columns
         self.dots = dots
         self.knobs = Knobs()
-        self.papers: list[Paper] = []
+        self.papers: list[Paper] = []  # the last PAPERS_MAX
+        self.dropped = 0  # how many came before them
         self.kicks: list[tuple[int, int, int]] = []  # pin, on ms, off ms
         self.faults: list[str] = []
         self.warnings: list[str] = []
@@ -68,7 +72,7 @@ class EscPos:
         """Reset as after switching on; what was on the way is lost, what was printed is torn."""
         if self._paper.items:
             self._paper.torn = True
-            self.papers.append(self._paper)
+            self._keep()
         self._paper = Paper(self.columns, self.dots)
         self._input = bytearray()
         self._held: deque[Operation] = deque()
@@ -283,7 +287,7 @@ class EscPos:
         return b"" if bits is None else bytes([0x12 | bits])
 
     def _put(self, char: str, columns: int) -> bytes:
-        cell = Cell(char, columns, self._style)
+        cell = _cell(char, columns, self._style)
         if sum(c.width for c in self._cells) + cell.width > self.columns:
             self.warnings.append("line wrapped by the printer")
             self._line_feed()
@@ -313,9 +317,15 @@ class EscPos:
         if self._cells:
             self.faults.append("cut with an unprinted line")
             self._line_feed()
-        self.papers.append(self._paper)
+        self._keep()
         self._paper = Paper(self.columns, self.dots)
         return b""
+
+    def _keep(self) -> None:
+        self.papers.append(self._paper)
+        if len(self.papers) > PAPERS_MAX:
+            del self.papers[0]
+            self.dropped += 1
 
     def _graphic(self, kind: str, picture: object, data: str = "") -> bytes:
         if self._cells:

@@ -127,6 +127,12 @@ class VirtualPrinter:
         with self._gate:
             return list(self.brain.papers)
 
+    def numbered(self, limit: int) -> list[tuple[int, Paper]]:
+        """The newest papers with their running numbers from 0, newest first."""
+        with self._gate:
+            first = self.brain.dropped
+            return list(enumerate(self.brain.papers, first))[-limit:][::-1]
+
     def receipts(self) -> list[str]:
         """Their text grids."""
         return [paper.text() for paper in self.papers()]

@@ -1,0 +1,53 @@
+"""The virtual shop's page in Debian's Chromium: usable, fresh, and without axe violations."""
+
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from devices.device import DeviceState
+from devices.printer import Printer
+from devices.receipt import Cut, Text, profile, render
+from devices.sim.store import VirtualShop
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
+WIDE = profile("80mm-48col")
+
+
+@pytest.fixture
+def page():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
+
+
+def test_page(page, events, eventually):
+    with VirtualShop(["t1"], name="面包店", goods=[("牛角包", "6901028075831")]) as shop:
+        printer = Printer("p1", shop.printer_url("t1"), profile=WIDE, on_event=events.put)
+        printer.start()
+        eventually(lambda: printer.state().state is DeviceState.UP)
+        printer.print(render([Text("你好"), Cut()], WIDE)).result(timeout=3)
+        for language in ("zh-CN", "en"):
+            page.goto(f"{shop.page_url}?lang={language}")
+            page.wait_for_selector("figure img")
+            result = Axe().run(page)
+            assert result.violations_count == 0, result.generate_report()
+            boxes = [button.bounding_box() for button in page.query_selector_all("button")]
+            assert all(box["height"] >= 48 and box["width"] >= 48 for box in boxes)
+        page.click("#t1-power-off")
+        page.wait_for_selector("#t1-power-on")
+        assert not shop.tills["t1"].printer.powered
+        page.click("#t1-power-on")
+        eventually(lambda: printer.state().state is DeviceState.UP)
+        printer.print(render([Text("second"), Cut()], WIDE)).result(timeout=3)
+        page.wait_for_selector("#text-t1-1", state="attached", timeout=5000)  # by itself
+        page.click("#text-t1-1 summary")
+        assert "second" in page.inner_text("#text-t1-1 pre")
+        printer.stop()
+        page.goto("about:blank")

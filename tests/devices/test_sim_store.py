@@ -1,0 +1,137 @@
+"""The virtual shop as a whole, and its page in a real browser."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from devices.device import DeviceState
+from devices.printer import Printer
+from devices.receipt import Cut, Kick, Text, profile, render
+from devices.scanner import Scanner
+from devices.sim.store import VirtualShop
+
+WIDE = profile("80mm-48col")
+
+
+@pytest.fixture
+def shop():
+    with VirtualShop(["t1", "t2"], name="面包店", goods=[("牛角包", "6901028075831")]) as virtual:
+        yield virtual
+    assert virtual.faults() == {}
+
+
+@pytest.fixture
+def printer(shop, events, eventually):
+    device = Printer("p1", shop.printer_url("t1"), profile=WIDE, on_event=events.put)
+    device.start()
+    eventually(lambda: device.state().state is DeviceState.UP)
+    yield device
+    device.stop()
+
+
+def _get(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read()
+
+
+def _post(url, headers=None, **fields):
+    data = urllib.parse.urlencode(fields).encode()
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return answer.status
+
+
+def test_real_drivers_on_virtual_devices(shop, printer, events, eventually):
+    scanner = Scanner("s1", shop.scanner_url("t1"), on_event=events.put)
+    scanner.start()
+    scanner.enable()
+    eventually(lambda: scanner.state().state is DeviceState.UP)
+    while not events.empty():
+        events.get_nowait()
+    _post(shop.page_url + "till/t1/scan", code="6901028075831")
+    assert events.get(timeout=2).value == "6901028075831"
+    printer.print(render([Text("你好"), Cut(), Kick()], WIDE)).result(timeout=3)
+    assert shop.receipts("t1") == ["你好"]
+    assert shop.receipts("t2") == []
+    state = json.loads(_get(shop.page_url + "state.json"))
+    assert state["tills"][0]["drawer"] == 1
+    assert state["tills"][0]["papers"][0]["text"] == "你好"
+    assert _get(shop.page_url + "paper/t1/0.png").startswith(b"\x89PNG")
+    scanner.stop()
+
+
+def test_buttons_do_what_hands_do(shop, printer, eventually):
+    for action, code in (
+        ("paper-out", "PRINTER_PAPER_OUT"),
+        ("paper-in", ""),
+        ("cover-open", "PRINTER_COVER_OPEN"),
+        ("cover-close", ""),
+        ("paper-low", "PRINTER_PAPER_LOW"),
+        ("paper-in", ""),
+    ):
+        _post(f"{shop.page_url}till/t1/{action}")
+        eventually(lambda expected=code: printer.state().code == expected)
+    _post(shop.page_url + "till/t1/power-off")
+    eventually(lambda: printer.state().state is DeviceState.DOWN)
+    _post(shop.page_url + "till/t1/power-on")
+    eventually(lambda: printer.state().state is DeviceState.UP)
+    _post(shop.page_url + "till/t2/unplug")
+    assert not shop.scan("t2", "1")
+    _post(shop.page_url + "till/t2/plug")
+    assert shop.tills["t2"].scanner.plugged
+
+
+@pytest.mark.parametrize("path", ["till/t9/plug", "till/t1/explode"])
+def test_unknown_buttons_are_refused(shop, path):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _post(shop.page_url + path)
+    assert caught.value.code == 404
+    caught.value.close()
+
+
+def test_other_sites_cannot_press_buttons(shop):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _post(shop.page_url + "till/t1/power-off", headers={"Origin": "http://evil.example"})
+    assert caught.value.code == 403
+    caught.value.close()
+    assert shop.tills["t1"].printer.powered
+
+
+def test_stable_scanner_paths_in_a_folder(tmp_path):
+    with VirtualShop(["t1"], folder=str(tmp_path / "shop")) as shop:
+        assert shop.scanner_url("t1") == str(tmp_path / "shop" / "scanner-t1")
+
+
+def test_command_line():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devices.sim", "--port", "0", "--tills", "a,b", "--shop", "X"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        page = process.stdout.readline().split()[1]
+        assert process.stdout.readline().startswith("a ")
+        assert "X" in _get(page).decode()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_command_line_with_a_port_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "devices.sim", "--port", port],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "Choose another" in done.stderr
