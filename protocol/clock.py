@@ -68,21 +68,24 @@ def intersect(samples: list[Sample]) -> Sample | None:
         for s in samples
         for edge in ((s.offset_ms - s.error_ms, 0), (s.offset_ms + s.error_ms, 1))
     )
-    best, depth, low, high = 0, 0, 0, 0
+    best, depth = 0, 0
+    shared: list[tuple[int, int]] = []  # where `best` intervals overlap
     for i, (at, closing) in enumerate(edges):
         if closing:
             depth -= 1
             continue
         depth += 1
-        if depth > best:
-            best, low = depth, at
-            high = next(a for a, c in edges[i + 1 :] if c)
+        if depth >= best:
+            shared = shared if depth == best else []
+            best = depth
+            shared.append((at, next(a for a, c in edges[i + 1 :] if c)))
     if best < 2 or 2 * best <= len(samples):
         return None
+    low, high = shared[0][0], shared[-1][1]  # several such places: the truth lies in one of them
     agreeing = [
         s.source
         for s in samples
-        if s.offset_ms - s.error_ms <= low and s.offset_ms + s.error_ms >= high
+        if any(s.offset_ms - s.error_ms <= a and s.offset_ms + s.error_ms >= b for a, b in shared)
     ]
     return Sample("+".join(agreeing), (low + high) // 2, (high - low + 1) // 2)
 
@@ -97,6 +100,7 @@ class TrustedClock:
     def __init__(self, *, build_ms: int, high_water_ms: int = 0) -> None:
         self.build_ms = build_ms
         self.high_water_ms = high_water_ms
+        self._told_ms = 0  # the latest trusted reading given
         self._anchor: tuple[int, int, int] | None = None  # mono, true time, error
         self._judged: ClockState | None = None
 
@@ -119,16 +123,25 @@ class TrustedClock:
         self._judged = ClockState.HOLDOVER
 
     def confirm(self, true_ms: int, *, mono_ms: int) -> None:
-        """A manager vouched for the time with a PIN: HOLDOVER with u = 60 s."""
+        """A manager vouched for the time with a PIN: HOLDOVER with u = 60 s.
+
+        The one way back: a person may correct a clock that a wrong source had set ahead.
+        """
+        self._told_ms = self.high_water_ms = 0
         self._anchor = (mono_ms, true_ms, 60_000)
         self._judged = ClockState.HOLDOVER
 
     def read(self, *, wall_ms: int, mono_ms: int, fresh_ms: int = HOUR_MS) -> Reading:
-        """The reading now; TRUSTED fades to HOLDOVER when no sample came for `fresh_ms`."""
+        """The reading now; TRUSTED fades to HOLDOVER when no sample came for `fresh_ms`.
+
+        Trusted readings never decrease. When a sample says that we were ahead, time stands until
+        it has caught up, and `u_ms` covers the difference; a wall clock before the floor (build
+        date, last trusted instant) gives the floor. Untrusted readings bind nothing.
+        """
         if self._anchor is None or self._judged is None:
             floor = max(self.build_ms, self.high_water_ms)
             state = ClockState.BEHIND if wall_ms < floor else ClockState.UNKNOWN
-            return Reading(wall_ms, 0, state)
+            return Reading(max(floor, wall_ms), 0, state)
         at_mono, true_ms, error_ms = self._anchor
         passed = max(0, mono_ms - at_mono)
         state = self._judged
@@ -136,4 +149,6 @@ class TrustedClock:
             state = ClockState.HOLDOVER
         now = true_ms + passed
         self.high_water_ms = max(self.high_water_ms, now)
-        return Reading(now, error_ms + passed * DRIFT_PPM // 1_000_000, state)
+        self._told_ms = max(self._told_ms, now)
+        u_ms = error_ms + passed * DRIFT_PPM // 1_000_000 + self._told_ms - now
+        return Reading(self._told_ms, u_ms, state)

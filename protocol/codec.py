@@ -4,6 +4,8 @@ Nobody encodes an event again (msgspec writes 1.5 and 1.50 differently), so fiel
 does not know survive, and old versions are lifted only after the chain has been verified.
 """
 
+import re
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -27,6 +29,11 @@ define(
             "This document is too large to be sent ({size} bytes, {limit} at most). Nothing was "
             "saved. Split it into smaller ones.",
             "此单据过大，无法发送（{size} 字节，上限 {limit}）。没有保存。请拆成几张单据。",
+        ),
+        "EVENT_UNWRITABLE": (
+            "This cannot be recorded, because nobody could read it again: {detail}. Nothing was "
+            "saved.",
+            "无法记录，因为之后将无法读取：{detail}。没有保存。",
         ),
     }
 )
@@ -64,13 +71,57 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
-_DECODERS = {name: msgspec.json.Decoder(kind).decode for name, kind in TYPES.items()}
+_SUSPECT = re.compile(rb"\\u0000|[0-9]{16}")  # perhaps a NUL, perhaps a huge integer
+
+
+@cache
+def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(kind)
+
+
+def check_plain(value: object) -> None:
+    """Raise EVENT_UNREADABLE for what a database or a browser would not hold: NUL, huge integer."""
+    if isinstance(value, str):
+        bad = "\0" in value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            check_plain(key)
+            check_plain(item)
+        bad = False
+    elif isinstance(value, list):
+        for item in value:
+            check_plain(item)
+        bad = False
+    else:
+        bad = isinstance(value, int) and abs(value) > INTEGER_MAX
+    if bad:
+        raise Corrupt("EVENT_UNREADABLE", detail=f"a value nobody can store: {value!r:.60}")
 
 
 def encode(draft: Draft, *, stream: str, epoch: str, seq: int) -> bytes:
-    """The event's bytes, for ever. Raises EVENT_TOO_LARGE."""
+    """The event's bytes, for ever; what others could not read back is refused here.
+
+    Raises EVENT_TOO_LARGE or EVENT_UNWRITABLE.
+    """
+    try:
+        data = _bytes(draft, stream, epoch, seq)
+        if len(data) <= EVENT_BYTES_MAX:
+            body_of(decode(data))
+            if _SUSPECT.search(data):
+                check_plain(_decode_any(data))
+            return data
+    except Corrupt as fault:
+        raise Refusal("EVENT_UNWRITABLE", detail=fault.params["detail"]) from None
+    except (ValueError, TypeError, OverflowError) as fault:  # a lone surrogate, no JSON type
+        raise Refusal("EVENT_UNWRITABLE", detail=str(fault)[:200]) from None
+    raise Refusal("EVENT_TOO_LARGE", size=len(data), limit=EVENT_BYTES_MAX)
+
+
+def _bytes(draft: Draft, stream: str, epoch: str, seq: int) -> bytes:
     kind = type(draft.body).__name__
-    data = _encode(
+    if kind not in TYPES:
+        raise TypeError(f"{kind} is not registered")
+    return _encode(
         Envelope(
             stream=stream,
             epoch=epoch,
@@ -87,21 +138,23 @@ def encode(draft: Draft, *, stream: str, epoch: str, seq: int) -> bytes:
             body=msgspec.Raw(_encode(draft.body)),
         )
     )
-    if len(data) > EVENT_BYTES_MAX:
-        raise Refusal("EVENT_TOO_LARGE", size=len(data), limit=EVENT_BYTES_MAX)
-    return data
 
 
 def decode(data: bytes) -> Envelope:
     """The envelope; the body stays raw. Raises EVENT_UNREADABLE."""
     try:
         e = _decode_envelope(data)
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:  # DecodeError, and UnicodeDecodeError
         raise Corrupt("EVENT_UNREADABLE", detail=str(fault)[:200]) from None
     for text in (e.stream, e.epoch, e.type, e.id, e.clk, e.till, e.actor, e.cause):
         if len(text) > TEXT_MAX or "\0" in text:
             raise Corrupt("EVENT_UNREADABLE", detail="a name is too long or holds a NUL")
-    if not 0 < e.seq <= INTEGER_MAX or not 0 <= e.ts <= INTEGER_MAX or len(e.epoch) != EPOCH_DIGITS:
+    if (
+        not 0 < e.seq <= INTEGER_MAX
+        or not 0 <= e.ts <= INTEGER_MAX
+        or not 0 <= e.u <= INTEGER_MAX
+        or len(e.epoch) != EPOCH_DIGITS
+    ):
         raise Corrupt("EVENT_UNREADABLE", detail="sequence, time or epoch out of range")
     return e
 
@@ -116,11 +169,12 @@ def body_of(envelope: Envelope) -> Event | None:
         return None
     try:
         if envelope.tv == VERSION[kind]:
-            return _DECODERS[kind](envelope.body)
-        return msgspec.convert(lift(kind, envelope.tv, _decode_any(envelope.body)), TYPES[kind])
-    except (msgspec.DecodeError, RecursionError) as fault:
+            return _decoder(TYPES[kind]).decode(envelope.body)
+        old = _decode_any(envelope.body)
+    except (ValueError, RecursionError) as fault:
         raise Corrupt("EVENT_UNREADABLE", detail=f"{kind}: {fault}"[:200]) from None
-    except KeyError:
-        raise Corrupt(
-            "EVENT_UNREADABLE", detail=f"{kind} version {envelope.tv} is not known here"
-        ) from None
+    try:
+        return msgspec.convert(lift(kind, envelope.tv, old), TYPES[kind])
+    except Exception as fault:  # noqa: BLE001 - an upcaster may stumble over anything
+        detail = f"{kind} version {envelope.tv} cannot be lifted: {fault!r}"[:200]
+        raise Corrupt("EVENT_UNREADABLE", detail=detail) from None

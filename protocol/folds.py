@@ -16,8 +16,18 @@ import msgspec
 
 from protocol import events as ev
 from protocol.codec import Envelope
+from protocol.errors import Corrupt, define
 from protocol.ids import stream_store
 from protocol.ledger import postings
+
+define(
+    {
+        "EVENT_OUT_OF_PLACE": (
+            "{type} may not stand in {stream}: its writer has no right to say that.",
+            "{stream} 中不允许出现 {type}：写入者无权记录此事件。",
+        ),
+    }
+)
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -374,8 +384,29 @@ FOLDS: Final[dict[type[ev.Event], tuple[Fold, ...]]] = {
 }
 
 
+SHOP_SAYS: Final[frozenset[type[ev.Event]]] = frozenset(
+    {
+        ev.SaleCompleted,
+        ev.GoodsReceived,
+        ev.GoodsScrapped,
+        ev.StockCounted,
+        ev.TransferDispatched,
+        ev.TransferReceived,
+        ev.ShiftOpened,
+        ev.ShiftClosed,
+        ev.CashMoved,
+        ev.RulesInForce,
+    }
+)  # all other folded types are head office's
+
+
 def fold(body: ev.Event | None, envelope: Envelope) -> list[Delta]:
-    """All deltas of one event; an event of an unknown type changes nothing yet."""
-    if body is None:
+    """All deltas of one event; an event of an unknown type changes nothing yet.
+
+    Raises EVENT_OUT_OF_PLACE for what this writer may not say: a shop sets no price.
+    """
+    if body is None or type(body) not in FOLDS:
         return []
+    if (type(body) in SHOP_SAYS) != envelope.stream.startswith("shop/"):
+        raise Corrupt("EVENT_OUT_OF_PLACE", type=envelope.type, stream=envelope.stream)
     return [delta for one in FOLDS.get(type(body), ()) for delta in one(body, envelope)]

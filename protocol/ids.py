@@ -18,9 +18,14 @@ ALL = Stream("all")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
+def is_id(text: str) -> bool:
+    """May `text` stand in a topic, a file name and a receipt?"""
+    return _SAFE.fullmatch(text) is not None
+
+
 def check_id(text: str, kind: str) -> str:
-    """Return `text` if it may stand in a topic, a file name and a receipt; else ID_UNREADABLE."""
-    if not _SAFE.fullmatch(text):
+    """Return `text` if `is_id`, else raise ID_UNREADABLE."""
+    if not is_id(text):
         raise Refusal("ID_UNREADABLE", text=text[:60], kind=kind)
     return text
 

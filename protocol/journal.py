@@ -6,6 +6,7 @@ of an epoch is `EpochStarted` and names its parent. One parent with two children
 branches are kept.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
@@ -37,6 +38,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 ORIGIN = Position("", 0, GENESIS)
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -52,6 +54,13 @@ def chain(previous: str, data: bytes) -> str:
     return sha256(bytes.fromhex(previous) + data).hexdigest()
 
 
+def check_hash(text: str, *, stream: str, seq: int) -> str:
+    """Return `text` if it is 64 lower-case hex digits, else raise CHAIN_BROKEN."""
+    if not _HASH.fullmatch(text):
+        raise Corrupt("CHAIN_BROKEN", stream=stream, seq=seq, detail="a hash is not 64 hex digits")
+    return text
+
+
 def parent_of(envelope: Envelope) -> Position | None:
     """The parent that the first event of an epoch names; None for any other event."""
     if envelope.type != EpochStarted.__name__:
@@ -59,7 +68,13 @@ def parent_of(envelope: Envelope) -> Position | None:
     body = body_of(envelope)
     if not isinstance(body, EpochStarted):  # pragma: no cover - the type says it is
         return None
-    return Position(body.parent_epoch, body.parent_seq, body.parent_hash)
+    check_hash(body.parent_hash, stream=envelope.stream, seq=envelope.seq)
+    parent = Position(body.parent_epoch, body.parent_seq, body.parent_hash)
+    if parent.seq == 0 and parent != ORIGIN:
+        raise Corrupt(
+            "CHAIN_BROKEN", stream=envelope.stream, seq=1, detail="a parent before the first event"
+        )
+    return parent
 
 
 def check_follows(envelope: Envelope, previous: Position, stream: str) -> None:

@@ -51,14 +51,15 @@ def parse_minor(text: str, *, digits: int = 2) -> int:
     whole, _, part = text.strip().partition(".")
     if not (whole + part).isascii() or not (whole + part).isdigit() or len(part) > digits:
         raise Refusal("MONEY_UNREADABLE", text=text[:40])
-    value = int((whole or "0") + part.ljust(digits, "0"))
-    if value > MINOR_MAX:
+    figure = ((whole or "0") + part.ljust(digits, "0")).lstrip("0") or "0"
+    if len(figure) > len(str(MINOR_MAX)) or int(figure) > MINOR_MAX:
         raise Refusal("MONEY_TOO_LARGE", text=text[:40])
-    return value
+    return int(figure)
 
 
 def format_minor(value: int, currency: str = "CNY", *, digits: int = 2) -> str:
     """`1250` as `¥12.50`; the sign stands first."""
     sign = "-" if value < 0 else ""
     whole, part = divmod(abs(value), 10**digits)
-    return f"{sign}{SYMBOL.get(currency, currency + ' ')}{whole}.{part:0{digits}d}"
+    point = f".{part:0{digits}d}" if digits else ""
+    return f"{sign}{SYMBOL.get(currency, currency + ' ')}{whole}{point}"

@@ -22,10 +22,10 @@ def parse_milli(text: str, *, decimals: int = DECIMALS_MAX) -> int:
         raise Refusal("QUANTITY_UNREADABLE", text=text[:40])
     if dot and len(part.rstrip("0")) > decimals:
         raise Refusal("QUANTITY_TOO_FINE", text=text[:40], decimals=decimals)
-    value = int(whole or "0") * MILLI + int(part[:DECIMALS_MAX].ljust(DECIMALS_MAX, "0"))
-    if value > MILLI_MAX:
+    figure = ((whole or "0") + part[:DECIMALS_MAX].ljust(DECIMALS_MAX, "0")).lstrip("0") or "0"
+    if len(figure) > len(str(MILLI_MAX)) or int(figure) > MILLI_MAX:
         raise Refusal("QUANTITY_TOO_LARGE", text=text[:40])
-    return value
+    return int(figure)
 
 
 def check_precision(milli: int, *, decimals: int) -> int:

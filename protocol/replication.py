@@ -20,7 +20,7 @@ import msgspec
 
 from protocol.codec import decode
 from protocol.errors import Corrupt
-from protocol.journal import ORIGIN, Position, Stored, link, parent_of
+from protocol.journal import ORIGIN, Position, Stored, check_hash, link, parent_of
 from protocol.wire import BATCH_EVENTS_MAX, PROTOCOL, Batch, Cursor
 
 WINDOW_BATCHES_MAX = 4
@@ -84,6 +84,7 @@ def _open(batch: Batch) -> tuple[Position, list[Stored]]:
     if not 1 <= batch.n == len(batch.events) <= BATCH_EVENTS_MAX:
         detail = f"a batch says {batch.n} events and has {len(batch.events)}"
         raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
+    check_hash(batch.prev, stream=batch.stream, seq=batch.first)
     bodies = [bytes(raw) for raw in batch.events]
     parent = parent_of(decode(bodies[0])) or Position(batch.epoch, batch.first - 1, batch.prev)
     placed = list(link(batch.stream, parent, bodies)) if parent.hash == batch.prev else []

@@ -37,8 +37,8 @@ MAY: Final[dict[str, frozenset[str]]] = {
 define(
     {
         "NOT_ALLOWED": (
-            "Your role ({role}) may not do this. Nothing was changed. Ask a {needed}.",
-            "您的角色（{role}）无权进行此操作。没有任何更改。请联系{needed}。",
+            "Your role ({role_en}) may not do this. Nothing was changed. Ask: {needed_en}.",
+            "您的角色（{role_zh}）无权进行此操作。没有任何更改。请联系：{needed_zh}。",
         ),
     }
 )
@@ -49,8 +49,19 @@ def may(role: str, action: str) -> bool:
     return role in MAY[action]
 
 
+def _name(role: str, language: str) -> str:
+    return ROLES.get(role, {}).get(language, role)
+
+
 def demand(role: str, action: str) -> None:
     """Raise NOT_ALLOWED unless the role may."""
     if not may(role, action):
-        needed = " / ".join(sorted(MAY[action]))
-        raise Refusal("NOT_ALLOWED", role=role, needed=needed, action=action)
+        needed = [r for r in ROLES if r in MAY[action]]
+        raise Refusal(
+            "NOT_ALLOWED",
+            action=action,
+            role_en=_name(role, "en"),
+            role_zh=_name(role, "zh"),
+            needed_en=" / ".join(_name(r, "en") for r in needed),
+            needed_zh="、".join(_name(r, "zh") for r in needed),
+        )

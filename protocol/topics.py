@@ -13,6 +13,8 @@ from zlib import crc32
 
 import msgspec
 
+from protocol.ids import is_id
+
 VERSION = 1
 SHARDS = 64
 
@@ -80,7 +82,10 @@ class Topics:
         """Take a topic apart; None when it is not one of ours, or under a wrong shard."""
         if not topic.startswith(self._root + "/"):
             return None
-        match topic[len(self._root) + 1 :].split("/"):
+        parts = topic[len(self._root) + 1 :].split("/")
+        if not all(map(is_id, parts)):
+            return None
+        match parts:
             case ["up", shard, store, leaf] if shard == str(shard_of(store)):
                 return Topic("up", store, leaf)
             case [("dn" | "zone" | "grp") as branch, name, leaf]:

@@ -133,6 +133,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
                 self.epoch,
                 self.heads,
                 self.cursors,
+                self.version,
                 self.now,
             )
         )
@@ -217,7 +218,7 @@ def decode(kind: type[M], data: bytes) -> M:
         )
     try:
         message: M = _DECODERS[kind].decode(data)
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:  # DecodeError, and UnicodeDecodeError
         raise Corrupt("MESSAGE_UNREADABLE", detail=str(fault)[:200]) from None
     return message
 

@@ -27,7 +27,12 @@ def register(*types: type[Event], version: int = 1) -> None:
 
 
 def lift(kind: str, version: int, body: dict[str, Any]) -> dict[str, Any]:
-    """Bring a body of an old version up to the present one; KeyError when no way is known."""
+    """Bring a body of an old version up to the present one; KeyError when no way is known.
+
+    A later version than ours has no way either: its fields may mean something else.
+    """
+    if version > VERSION[kind]:
+        raise KeyError(kind, version)
     while version < VERSION[kind]:
         body = UPCASTS[kind, version](body)
         version += 1
