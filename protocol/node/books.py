@@ -134,9 +134,11 @@ class Books:
                 if (fault := self._verify_one(connection, s))
             ]
             known = set(self.streams(connection))
-            for stream in connection.execute(select(journal.c.stream).distinct()).scalars():
-                if stream not in known:
-                    faults.append(Fault(stream, 0, "CHAIN_BROKEN", "a stream without a head"))
+            faults += [
+                Fault(stream, 0, "CHAIN_BROKEN", "a stream without a head")
+                for stream in connection.execute(select(journal.c.stream).distinct()).scalars()
+                if stream not in known
+            ]
         return faults
 
     def _verify_one(self, connection: Connection, stream: str) -> Fault | None:
