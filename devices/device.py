@@ -220,7 +220,7 @@ class Device:
             try:
                 port = self._open(self.url, self._cancel)
             except DeviceLost as lost:
-                self._down(lost)
+                self._down(self._named(lost))
             else:
                 self._heard = False
                 self._down(self._own(port))
@@ -237,7 +237,7 @@ class Device:
                 self._serve(port)
             lost = DeviceLost("DEVICE_CLOSED", device=self.name)
         except DeviceLost as error:
-            lost = error
+            lost = self._named(error)
         except Exception as error:  # noqa: BLE001 - a driver's bug must not end the owner thread
             lost = DeviceLost("DEVICE_LOST", device=self.name, detail=repr(error))
         port.close()
@@ -264,6 +264,10 @@ class Device:
                 self._heard = True
                 self._driver.received(data)
         self._driver.tick()
+
+    def _named(self, lost: DeviceLost) -> DeviceLost:
+        """The port speaks of its address, people know the device by its name."""
+        return DeviceLost(lost.code, **lost.params | {"device": self.name})
 
     def _down(self, lost: DeviceLost) -> None:
         self.become(Condition(DeviceState.DOWN, lost.code, lost.params))

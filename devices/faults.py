@@ -46,6 +46,14 @@ _PORTS = {
         "{device} is not in use yet. Selling goes on; wait a moment.",
         "设备 {device} 尚未启用。收银不受影响，请稍候。",
     ),
+    "DEVICE_OK": (
+        "{device} answers and is ready.",
+        "设备 {device} 应答正常，可以使用。",
+    ),
+    "DEVICE_MUTE": (
+        "{device} takes bytes but never answers. It can be used; print a test and look.",
+        "设备 {device} 可接收数据但不会应答。可以使用，请打印测试页确认。",
+    ),
     "DEVICE_OVERRUN": (
         "{device} has too many commands waiting. Selling goes on. Check it, then try again.",
         "设备 {device} 等待的指令过多。收银不受影响。请检查后重试。",

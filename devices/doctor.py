@@ -1,0 +1,110 @@
+"""One verdict with a reason per device: what `tillmesh-edge doctor` says about hardware.
+
+    for verdict in examine([DeviceSettings("till-1", "printer", "socket://192.168.1.50:9100")]):
+        print(verdict.ok, verdict.sentence("zh-CN"))
+
+Each device is opened with its real driver, asked how it is, and given back; nothing is printed and
+no drawer opens. A device that the running node owns answers that it is held: stop the node first.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from devices.device import Condition, DeviceState, Event
+from devices.port import OpenPort, open_port
+from devices.printer import Printer
+from devices.receipt import profile
+from devices.scanner import Scanner
+from protocol.errors import TillmeshError, sentence
+
+PATIENCE_S: Final = 3.0
+
+
+class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One device of a shop's settings. `profile` is for printers."""
+
+    name: str
+    kind: Literal["printer", "scanner"]
+    url: str
+    profile: str = "80mm-48col"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How one device is; `ok` when a till can work with it now."""
+
+    device: str
+    kind: str
+    url: str
+    ok: bool
+    code: str
+    params: dict[str, Any]
+
+    def sentence(self, language: str) -> str:
+        """The reason for people."""
+        return sentence(self.code, self.params, language)
+
+
+def examine(
+    settings: Sequence[DeviceSettings],
+    *,
+    patience_s: float = PATIENCE_S,
+    open_port: OpenPort = open_port,
+) -> list[Verdict]:
+    """Try all devices side by side; returns within about `patience_s` seconds."""
+    drivers: list[Printer | Scanner | TillmeshError] = []
+    for one in settings:
+        try:
+            drivers.append(_driver(one, _ignore, open_port))
+        except TillmeshError as error:
+            drivers.append(error)
+    for driver in drivers:
+        if not isinstance(driver, TillmeshError):
+            driver.start()
+    deadline = time.monotonic() + patience_s
+    verdicts = [
+        _verdict(one, driver, deadline) for one, driver in zip(settings, drivers, strict=True)
+    ]
+    for driver in drivers:
+        if not isinstance(driver, TillmeshError):
+            driver.stop()
+    return verdicts
+
+
+def _ignore(event: Event) -> None:
+    """The doctor reads states, not events."""
+
+
+def _driver(
+    one: DeviceSettings, on_event: Callable[[Event], None], port: OpenPort
+) -> Printer | Scanner:
+    if one.kind == "printer":
+        found = profile(one.profile)
+        return Printer(one.name, one.url, profile=found, on_event=on_event, open_port=port)
+    return Scanner(one.name, one.url, on_event=on_event, open_port=port)
+
+
+def _verdict(
+    one: DeviceSettings, driver: Printer | Scanner | TillmeshError, deadline: float
+) -> Verdict:
+    if isinstance(driver, TillmeshError):
+        return Verdict(one.name, one.kind, one.url, False, driver.code, driver.params)
+    condition = driver.state()
+    while _undecided(condition) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        condition = driver.state()
+    ok = condition.state in {DeviceState.UP, DeviceState.UNKNOWN} or (
+        condition.code == "PRINTER_PAPER_LOW"
+    )
+    if condition.code == "PRINTER_SILENT":
+        ok = False
+    code = condition.code or ("DEVICE_OK" if condition.state is DeviceState.UP else "DEVICE_MUTE")
+    params = {"device": one.name} | condition.params
+    return Verdict(one.name, one.kind, one.url, ok, code, params)
+
+
+def _undecided(condition: Condition) -> bool:
+    """Down may still come up: a cable settles, another program lets go."""
+    return condition.state is DeviceState.DOWN

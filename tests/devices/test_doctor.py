@@ -1,0 +1,60 @@
+"""One verdict with a reason per device; and every device fault has its words."""
+
+import re
+import socket
+import time
+from pathlib import Path
+
+from devices.doctor import DeviceSettings, examine
+from devices.sim.vserial import VirtualScanner
+from protocol.errors import SENTENCES
+
+HERE = Path(__file__).parents[2] / "devices"
+
+
+def test_verdicts(vprinter, tmp_path):
+    vprinter.set(paper=0)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+    plain = tmp_path / "lp0"
+    plain.write_bytes(b"")
+    with VirtualScanner() as gun:
+        started = time.monotonic()
+        verdicts = examine(
+            [
+                DeviceSettings("t1", "printer", vprinter.url),
+                DeviceSettings("t2", "printer", f"socket://127.0.0.1:{dead}"),
+                DeviceSettings("t3", "printer", f"file://{plain}"),
+                DeviceSettings("t4", "printer", vprinter.url, profile="none"),
+                DeviceSettings("g1", "scanner", gun.path),
+                DeviceSettings("g2", "scanner", f"{tmp_path}/none"),
+            ],
+            patience_s=1.0,
+        )
+        assert time.monotonic() - started < 3
+    found = {v.device: (v.ok, v.code) for v in verdicts}
+    assert found == {
+        "t1": (False, "PRINTER_PAPER_OUT"),
+        "t2": (False, "DEVICE_REFUSED"),
+        "t3": (True, "DEVICE_MUTE"),
+        "t4": (False, "PROFILE_UNKNOWN"),
+        "g1": (True, "DEVICE_OK"),
+        "g2": (False, "DEVICE_MISSING"),
+    }
+    for verdict in verdicts:
+        assert verdict.device in verdict.sentence("en") or verdict.code == "PROFILE_UNKNOWN"
+        assert verdict.sentence("zh-CN") != verdict.sentence("en")
+    assert vprinter.receipts() == []
+    assert vprinter.kicks == 0
+
+
+def test_every_code_in_the_floor_has_its_sentences():
+    used = set()
+    for path in HERE.glob("*.py"):
+        if path.name != "faults.py":
+            text = path.read_text(encoding="utf-8")
+            used |= set(
+                re.findall(r'"((?:DEVICE|PRINTER|PRINT|SCANNER|SCAN|DRAWER)_[A-Z_0-9]+)"', text)
+            )
+    assert used
+    assert used <= SENTENCES.keys()
