@@ -99,6 +99,7 @@ class Syncing:
             key=key,
             clock=clock,
             react=react,
+            tick_s=0.02,  # neighbours' figures wait for it
         )
         self.replicator.on_hello = self._hello
         self.replicator.on_message = self._message

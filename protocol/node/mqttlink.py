@@ -1,8 +1,8 @@
 """The wire: one MQTT connection on paho 2 that heals itself and keeps nothing.
 
-Only the journal resends, so each connection is a fresh client with a clean session. paho's loop
-runs in our own thread: when a callback fails or the link dies, the loop returns, the client is
-thrown away and a new one is made after a back-off with full jitter. Callbacks only enqueue.
+Only the journal resends, so each connection is a fresh client with a clean session. paho's
+thread does the writing and reading, ours watches it: when the link dies or never comes up, the
+client is thrown away and a new one made after a back-off with full jitter. Callbacks only enqueue.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 3  # amqtt never answers an MQTT 5 CONNECT that carries a will
 BACKOFF_S_MIN = 0.2
 BACKOFF_S_MAX = 15.0
 TAKEOVERS_A_MINUTE_MAX = 3
@@ -72,6 +73,7 @@ class MqttLink:
         self._will = will
         self._client: mqtt.Client | None = None
         self._stopping = threading.Event()
+        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost: list[float] = []
 
@@ -89,10 +91,7 @@ class MqttLink:
 
     def renew(self) -> None:
         """Give this connection up and make a new one (a half-open link looks alive)."""
-        client = self._client
-        if client is not None:
-            with contextlib.suppress(OSError, ValueError):
-                client.disconnect()
+        self._ended.set()
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         """Hand over to the connection; False means "not sent", and nothing was queued anywhere."""
@@ -115,34 +114,38 @@ class MqttLink:
     def _live_once(self) -> bool:
         """One client from connect to its end; True when it was connected at all."""
         client = self._fresh_client()
+        self._ended.clear()
         connected = False
-        reason = ""
         try:
             client.connect(self.broker.host, self.broker.port, keepalive=KEEPALIVE_S)
             self._client = client
-            client.loop_forever(timeout=1.0, retry_first_connection=False)
-            connected = self.up
-        except Exception as fault:  # noqa: BLE001 - a callback or the socket failed: start anew
-            reason = f"{type(fault).__name__}: {fault}"
-            connected = self.up
+            client.loop_start()  # paho's thread alone writes to the socket
+            connected = self._watch(client)
+        except (OSError, ValueError) as fault:
+            self.fault = f"{type(fault).__name__}: {fault}"
         finally:
             self._client = None
-            self._close(client)
+            with contextlib.suppress(OSError, ValueError):
+                client.disconnect()
+            client.loop_stop()
         if self.up:
             self.up = False
-            self._on_down(reason or self.fault or "connection lost")
-        if reason:
-            self.fault = reason
+            self._on_down(self.fault or "connection lost")
         return connected
 
-    @staticmethod
-    def _close(client: mqtt.Client) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            client.disconnect()
-        open_socket = client.socket()
-        if open_socket is not None:
-            with contextlib.suppress(OSError):
-                open_socket.close()
+    def _watch(self, client: mqtt.Client) -> bool:
+        """Until the connection ends; a broker that never answers CONNECT counts as ended."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while not self._ended.wait(0.2) and not self._stopping.is_set():
+            if not self.up and time.monotonic() > deadline:
+                self.fault = "the broker took the connection but does not answer"
+                self._use_other_protocol()
+                break
+        return self.up or client.is_connected()
+
+    def _use_other_protocol(self) -> None:
+        five = self.protocol == MQTTProtocolVersion.MQTTv5
+        self.protocol = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
 
     def _fresh_client(self) -> mqtt.Client:
         five = self.protocol == MQTTProtocolVersion.MQTTv5
@@ -178,8 +181,8 @@ class MqttLink:
         if name != "Success":
             self.fault = name
             if "protocol version" in name.lower():
-                self.protocol = MQTTProtocolVersion.MQTTv311
-            client.disconnect()
+                self._use_other_protocol()
+            self._ended.set()
             return
         client.subscribe([(topic, 1) for topic in self._subscriptions])
         self.up, self.fault = True, ""

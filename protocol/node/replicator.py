@@ -29,7 +29,6 @@ from protocol.topics import Topic, Topics
 from protocol.wire import Ack, Batch, Cursor, Hello
 
 GROUP_MAX = 64  # messages kept in one transaction
-TICK_S = 0.05
 GREET_AGAIN_S = 2.0
 GAP_QUIET_S = 0.5
 
@@ -89,6 +88,7 @@ class Replicator:
         key: signing.NodeKey,
         clock: Clock,
         react: React | None = None,
+        tick_s: float = 0.1,
     ) -> None:
         self.side = side
         self.books = books
@@ -104,6 +104,7 @@ class Replicator:
         self.on_tick: Callable[[float], None] = lambda *_: None
         self.on_link: Callable[[bool], None] = lambda *_: None
         self.react = react
+        self._tick_s = tick_s  # how often timers are looked at; arrivals and commits wake at once
         self.link = MqttLink(
             broker,
             side.subscriptions,
@@ -163,7 +164,7 @@ class Replicator:
     def _turn(self) -> None:
         items: list[Message | str] = []
         with contextlib.suppress(queue.Empty):
-            items.append(self._inbox.get(timeout=TICK_S))
+            items.append(self._inbox.get(timeout=self._tick_s))
             while len(items) < GROUP_MAX:
                 items.append(self._inbox.get_nowait())
         group: list[Incoming] = []

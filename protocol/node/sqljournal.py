@@ -10,10 +10,13 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from protocol.codec import Draft, Envelope, decode, encode
 from protocol.events import EpochStarted, Event
-from protocol.ids import NodeId
+from protocol.ids import NodeId, stream_owner
 from protocol.journal import ORIGIN, Position, Stored, chain
 from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_head
 from protocol.replication import Accepted
+
+
+IDS_AT_ONCE = 10_000  # databases bound the parameters of one statement
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -100,6 +103,17 @@ class SqlRecords:
         )
         return any(chain(position.hash, row.data) == row.hash for row in rows)
 
+    def taken(self, stream: str, position: Position) -> bool:
+        """Does another event of the same epoch stand at this sequence?"""
+        found = self._connection.execute(
+            select(journal.c.hash).where(
+                journal.c.stream == stream,
+                journal.c.seq == position.seq,
+                journal.c.epoch == position.epoch,
+            )
+        ).scalar()
+        return found not in {None, position.hash}
+
     def hash_at(self, stream: str, seq: int) -> str | None:
         """The hash on the main line."""
         return self._connection.execute(
@@ -140,14 +154,15 @@ class SqlJournal:
 
     def _append_one(self, tx: Connection, stream: str, drafts: Sequence[Draft]) -> list[Recorded]:
         head = lock_head(tx, stream)
-        known = set(
-            tx.execute(
-                select(journal.c.id).where(
-                    journal.c.id.in_([d.id for d in drafts]), journal.c.stream == stream
-                )
-            ).scalars()
-        )
-        queue = [d for d in drafts if d.id not in known]
+        fresh = {d.id: d for d in reversed(drafts)}  # of one id, the first draft
+        names = list(fresh)
+        for start in range(0, len(names), IDS_AT_ONCE):
+            known = select(journal.c.id).where(
+                journal.c.id.in_(names[start : start + IDS_AT_ONCE]), journal.c.stream == stream
+            )
+            for name in tx.execute(known).scalars():
+                fresh.pop(name, None)
+        queue = [fresh[name] for name in reversed(names) if name in fresh]
         if not queue:
             return []
         if head.epoch != self.epoch:
@@ -210,7 +225,7 @@ class SqlJournal:
                 "at_ms": at_ms,
             },
         )
-        if on or head.epoch == self.epoch:
+        if on or stream_owner(stream) == self.node:  # our own line is the one that is sent
             return side
         tx.execute(
             update(journal)
