@@ -3,26 +3,34 @@
 The joint optimum: every outcome of the exclusive rules that a later stage could tell apart is kept,
 run through the compound and order rules, and the largest total wins, with the ties of section 2.4
 (more gift rules, then fewer applied rules). Lines that no rule ties together are separate
-components; outcomes of components are added up.
+components; outcomes of components are added up. When the work budget is used up, the best packing
+that was found comes with a bound that none can exceed.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from promotions.lines import Line
-from promotions.local import Local, joined, pack_of, rate_of, smallest
-from promotions.plays import Candidate, Play, Work, playable
+from promotions.bounds import dual_bound, later_bound
+from promotions.brackets import best_by_sum
+from promotions.local import joined, smallest
+from promotions.phases import Solution, sweep, tracks_of, unwound_plays
+from promotions.plays import Candidate, Exhausted, Play, Work
+from promotions.problem import Problem
+from promotions.rough import rough_packing
 from promotions.search import (
     START,
     Part,
     States,
     Watched,
     best_component,
-    couples,
     level_component,
     merge,
+    search_size,
 )
-from promotions.stages import Later, Places, line_places, run_compounds, run_orders
+from promotions.stages import Later, line_places, run_compounds, run_orders
+
+SMALL_SEARCH: Final = 6_000  # states below which the search by states also settles ties
+WIDTHS: Final = ((2_000, 2), (60, 1), (8, 1))  # states kept per line, and a share of the budget
 
 
 class Found(NamedTuple):
@@ -32,7 +40,6 @@ class Found(NamedTuple):
     gifts: int
     mask: int
     plays: tuple[Play, ...]
-    exact: bool
     upper_bound: int
 
     @property
@@ -41,111 +48,7 @@ class Found(NamedTuple):
         return (self.total, self.gifts, -self.mask.bit_count())
 
 
-class Problem:
-    """One alternative: its lines, its rules by stage, and what must be watched."""
-
-    def __init__(self, lines: Sequence[Line], rules: Sequence[Candidate], *, levels: bool) -> None:
-        self.lines = lines
-        self.levels = levels
-        stages: dict[str, list[Candidate]] = {"unit": [], "compound": [], "order": []}
-        for candidate in sorted(rules, key=lambda each: each.bit):
-            stage = "order" if candidate.live.stage == "order" else "unit"
-            if stage == "unit" and candidate.live.mode == "compound":
-                stage = "compound"
-            if stage == "unit":
-                fitted = playable(candidate)
-                if fitted is not None:
-                    stages[stage].append(fitted)
-            elif candidate.lines:
-                stages[stage].append(candidate)
-        self.units = stages["unit"]
-        self.compounds, self.orders = stages["compound"], stages["order"]
-        self.apart = all(candidate.live.cap is None for candidate in self.compounds)
-        self.compounded = {line.index for each in self.compounds for line in each.lines}
-        self.ordered = {line.index for each in self.orders for line in each.lines}
-
-    def classes(self) -> tuple[dict[int, int], Places]:
-        """Field of every watched line, and the places that the last stage calculates on."""
-        sums = self.apart and not any(self.lines[i].floor_total for i in self.ordered)
-        covers = [frozenset(line.index for line in each.lines) for each in self.orders]
-        distinct = list(dict.fromkeys(covers))
-        if sums and sum(map(len, distinct)) == len(self.ordered):
-            place = {i: at for at, cover in enumerate(distinct) for i in sorted(cover)}
-            gross = [sum(self.lines[i].gross for i in cover) for cover in distinct]
-            members = [[distinct.index(cover)] for cover in covers]
-            return place, Places(gross, [0] * len(gross), members)
-        watched = sorted(self.ordered if self.apart else self.ordered | self.compounded)
-        place = {i: at for at, i in enumerate(watched)}
-        lines = [self.lines[i] for i in watched]
-        members = [[place[line.index] for line in each.lines] for each in self.orders]
-        gross = [line.gross for line in lines]
-        return place, Places(gross, [line.floor_total for line in lines], members)
-
-    def components(self) -> list[Part]:
-        """Lines tied together by coupling rules, with those rules and the plain ones."""
-        local: dict[int, Local] = {}
-        coupling = []
-        for candidate in self.units:
-            if couples(candidate, levels=self.levels):
-                coupling.append(candidate)
-            elif candidate.live.stage == "bundle":
-                line = candidate.lines[0]
-                _local(local, line).packs.append(pack_of(candidate, line))
-            else:
-                for line in candidate.lines:
-                    _local(local, line).rated.append(rate_of(candidate, line))
-        if not coupling and not self.compounded and not self.ordered:
-            return [_part([each.line], each) for each in local.values()]
-        root = _tied(coupling)
-        parts: dict[int, Part] = {}
-        touched = self.compounded | self.ordered | root.keys() | local.keys()
-        for line in self.lines:
-            if line.index in touched:
-                part = parts.setdefault(_top(root, line.index), Part())
-                part.lines.append(line)
-                part.local[line.index] = _local(local, line)
-        for candidate in coupling:
-            parts[_top(root, candidate.lines[0].index)].coupling.append(candidate)
-        return list(parts.values())
-
-
-def _local(local: dict[int, Local], line: Line) -> Local:
-    known = local.get(line.index)
-    if known is None:
-        known = local[line.index] = Local(line)
-    return known
-
-
-def _part(lines: list[Line], local: Local) -> Part:
-    part = Part()
-    part.lines = lines
-    part.local[local.line.index] = local
-    return part
-
-
-def _top(root: dict[int, int], i: int) -> int:
-    while root.setdefault(i, i) != i:
-        root[i] = root[root[i]]
-        i = root[i]
-    return i
-
-
-def _tied(coupling: Sequence[Candidate]) -> dict[int, int]:
-    """Union-find over lines: those of one coupling rule have the same top."""
-    root: dict[int, int] = {}
-    for candidate in coupling:
-        first = _top(root, candidate.lines[0].index)
-        for line in candidate.lines[1:]:
-            root[_top(root, line.index)] = first
-    return root
-
-
-def _component_outcomes(
-    problem: Problem,
-    part: Part,
-    outer: Watched,
-    work: Work,
-) -> States:
+def _component_outcomes(problem: Problem, part: Part, outer: Watched, work: Work) -> States:
     """The outcomes of one component in the fields of the last stage, compounds included."""
     lines = part.lines
     solve = level_component if problem.levels else best_component
@@ -188,54 +91,160 @@ def _combined(outcomes: list[States], work: Work) -> States:
     return total
 
 
-def unwound(chain: Any) -> tuple[Play, ...]:
-    """The plays of a chain of alternatives, in no particular order."""
-    plays: list[Play] = []
-    stack = [chain]
-    while stack:
-        link = stack.pop()
-        if isinstance(link, Play):
-            plays.append(link)
-        elif link is not None:
-            stack.extend(link)
-    return tuple(plays)
+class Stage:
+    """What the last stage looks at, and how it values an outcome."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.place, self.places = problem.classes()
+        width = sum(line.gross for line in problem.lines).bit_length() + 1
+        self.watched = Watched(self.place, len(self.places.gross), width)
+
+    def value(self, given: Sequence[int]) -> tuple[int, Later]:
+        """Watched saving before the order rules, and the outcome of the later stages."""
+        problem, places = self.problem, self.places
+        nets = [gross - part for gross, part in zip(places.gross, given, strict=True)]
+        saved, mask = sum(given), 0
+        if not problem.apart:
+            by_line = {i: nets[at] for i, at in self.place.items()}
+            more, mask = run_compounds(problem.compounds, by_line)
+            saved += more
+            for i, at in self.place.items():
+                nets[at] = by_line[i]
+        later = run_orders(problem.orders, nets, places)
+        return saved, Later(later.saving, later.gifts, later.mask | mask)
+
+    def best(self, states: States, work: Work) -> Found:
+        """The best of all outcomes."""
+        best: tuple[tuple[int, int, int], int, Any] | None = None
+        for watched, (_, ins, ties) in states.items():
+            work.spend()
+            saved, later = self.value(self.watched.unpack(watched))
+            for mask, chain in ties:
+                union = mask | later.mask
+                rank = (ins + saved + later.saving, later.gifts, -union.bit_count())
+                if best is None or rank > best[0]:
+                    best = (rank, union, chain)
+        if best is None:
+            raise Exhausted
+        rank, mask, chain = best
+        return Found(rank[0], rank[1], mask, tuple(unwound_plays(chain)), rank[0])
 
 
-def exact_best(problem: Problem, work: Work) -> Found:
-    """The proven best outcome of an alternative, or `Exhausted`."""
-    place, places = problem.classes()
-    width = sum(line.gross for line in problem.lines).bit_length() + 1
-    outer = Watched(place, len(places.gross), width)
-    outcomes = [_component_outcomes(problem, part, outer, work) for part in problem.components()]
-    best: tuple[tuple[int, int, int], int, Any] | None = None
-    for watched, (_, ins, ties) in _combined(outcomes, work).items():
-        work.spend()
-        given = outer.unpack(watched)
-        later, saved = _finish(problem, place, places, given)
-        for mask, chain in ties:
-            union = mask | later.mask
-            rank = (ins + saved + later.saving, later.gifts, -union.bit_count())
-            if best is None or rank > best[0]:
-                best = (rank, union, chain)
-    assert best is not None  # noqa: S101  the empty outcome always exists
-    rank, mask, chain = best
-    return Found(rank[0], rank[1], mask, unwound(chain), exact=True, upper_bound=rank[0])
+def _plain(problem: Problem, work: Work) -> Found:
+    """No later stage looks: the best of every component, added up."""
+    nobody = Watched({}, 0, 1)
+    total = bound = 0
+    ties: Any = START[0][2]
+    parts = problem.components()
+    parts.sort(key=search_size)
+    for at, part in enumerate(parts):
+        own = work.part(len(parts) - at)
+        saving, alternatives, most = _best_part(problem, part, nobody, own)
+        work.settle(own)
+        total += saving
+        bound += most
+        if saving:
+            ties = joined(ties, alternatives)
+    mask, chain = ties[0]
+    return Found(total, 0, mask, tuple(unwound_plays(chain)), bound)
 
 
-def _finish(
-    problem: Problem, place: dict[int, int], places: Places, given: list[int]
-) -> tuple[Later, int]:
-    nets = [gross - part for gross, part in zip(places.gross, given, strict=True)]
-    saved = sum(given)
+def _best_part(problem: Problem, part: Part, nobody: Watched, work: Work) -> tuple[int, Any, int]:
+    """(saving, ties, bound) of one component by the cheapest method that settles it."""
+    if not part.coupling or search_size(part) <= SMALL_SEARCH:
+        found = _by_states(problem, part, nobody, work)
+        if found is not None:
+            return found
+    if problem.levels:
+        solution: Solution | None = None
+    else:
+        solution = _swept(part, work)
+        if solution is None and part.coupling:
+            found = _by_states(problem, part, nobody, work)
+            if found is not None:
+                return found
+    if solution is None:
+        solution = rough_packing(part, work, levels=problem.levels)
     mask = 0
-    if not problem.apart:
-        by_line = {i: nets[at] for i, at in place.items()}
-        more, mask = run_compounds(problem.compounds, by_line)
-        saved += more
-        for i, at in place.items():
-            nets[at] = by_line[i]
-    later = run_orders(problem.orders, nets, places)
-    return Later(later.saving, later.gifts, later.mask | mask), saved
+    for play in solution.plays:
+        mask |= play.candidate.bit
+    return solution.total, ((mask, solution.plays),), solution.upper_bound
+
+
+def _by_states(
+    problem: Problem, part: Part, nobody: Watched, work: Work
+) -> tuple[int, Any, int] | None:
+    own = work.part(1)
+    try:
+        _, ins, ties = _component_outcomes(problem, part, nobody, own)[0]
+    except Exhausted:
+        return None
+    work.settle(own)
+    return ins, ties, ins
+
+
+def _swept(part: Part, work: Work) -> Solution | None:
+    choices = tracks_of(part)
+    if choices is None:
+        return None
+    best: Solution | None = None
+    for width, share in WIDTHS:
+        own = work.part(share)
+        try:
+            solution = sweep(part, choices, own, width)
+        except Exhausted:
+            continue
+        work.settle(own)
+        if solution.upper_bound >= 0:
+            return solution
+        if best is None or solution.total > best.total:
+            best = solution
+    if best is None:
+        return None
+    return best._replace(upper_bound=max(best.total, dual_bound(part)))
+
+
+def solve(problem: Problem, work: Work) -> Found:
+    """The best packing of an alternative, proven or with a bound."""
+    if not problem.compounds and not problem.orders:
+        return _plain(problem, work)
+    stage = Stage(problem)
+    outcomes: list[States] | None = None
+    try:
+        own = work.part(2)
+        outcomes = [
+            _component_outcomes(problem, part, stage.watched, own) for part in problem.components()
+        ]
+        return stage.best(_combined(outcomes, own), own)
+    except Exhausted:
+        pass
+    if outcomes is not None:
+        found = best_by_sum(stage.value, stage.places, stage.watched, problem, outcomes)
+        if found is not None:
+            total, gifts, mask, chain = found
+            return Found(total, gifts, mask, tuple(unwound_plays(chain)), total)
+    return _rough(problem, work)
+
+
+def _rough(problem: Problem, work: Work) -> Found:
+    """The best of a few packings, each run through the later stages, with a bound."""
+    plain = _plain(problem.without_later(), work)
+    tries: list[tuple[Play, ...]] = [plain.plays, ()]
+    for play in sorted(plain.plays, key=lambda each: each.total)[:40]:
+        tries.append(
+            tuple(other for other in tries[-1 if len(tries) > 2 else 0] if other is not play)
+        )
+    best: Found | None = None
+    bound = later_bound(problem, plain.upper_bound)
+    for plays in tries if not problem.levels else tries[:1]:
+        total, gifts, mask = evaluate(problem, plays)
+        found = Found(total, gifts, mask, plays, max(bound, total))
+        if best is None or found.rank > best.rank:
+            best = found
+    if best is None:
+        raise Exhausted
+    return best
 
 
 def evaluate(problem: Problem, plays: Sequence[Play]) -> tuple[int, int, int]:

@@ -10,17 +10,19 @@ from itertools import product
 from typing import Any
 
 from promotions import alternative, evidence
-from promotions.alternative import Found, Problem
+from promotions.alternative import Found
 from promotions.basket import BasketLine, Context
 from promotions.conditions import filtered
 from promotions.kinds.gift import Gift
 from promotions.lines import Line, prepare
 from promotions.plays import Candidate, Exhausted, Work
+from promotions.problem import Problem
 from promotions.ruleset import Live, RuleSet
 from promotions.stages import Step, line_places, run_compounds, run_orders
 from promotions.trace import Applied, Outcome, Verdict, filtered_outcome, no_item
 
 CHOICES_MAX = 512
+BUDGET_LEAST = 500
 
 
 class PricedBasket:
@@ -110,6 +112,7 @@ class Pricing:
         self.rule_set = rule_set
         self.context = context
         self.levels = context.resolution == "priority"
+        self.budget = context.budget
         self.result = PricedBasket(self.lines, rule_set, context)
         self.candidates: list[Candidate] = []
 
@@ -191,16 +194,17 @@ class Pricing:
                 return found, problem
             solved.append((found, problem))
         together = []
-        for rules in self._alternatives():
+        choices = list(self._alternatives())
+        self.budget = self.context.budget // (len(choices) + len(alone) or 1)
+        for rules in choices:
             problem = self._problem(rules)
             together.append((self._solve(problem), problem))
         best = max(together + solved, key=lambda each: each[0].rank)
         bound = max(found.upper_bound for found, _ in together + solved)
-        exact = bound <= best[0].total
-        return best[0]._replace(exact=exact, upper_bound=max(bound, best[0].total)), best[1]
+        return best[0]._replace(upper_bound=max(bound, best[0].total)), best[1]
 
     def _solve(self, problem: Problem) -> Found:
-        return alternative.exact_best(problem, Work(10**9))
+        return alternative.solve(problem, Work(max(BUDGET_LEAST, self.budget)))
 
     def _write(self, found: Found, problem: Problem) -> None:
         """Write the chosen packing line by line, and run the later stages on real lines."""
@@ -224,7 +228,8 @@ class Pricing:
             self._apply(candidate, parts)
         result.per_line = [line.gross - net for line, net in zip(self.lines, after, strict=True)]
         result.total_discount_minor = sum(result.per_line)
-        result.exact, result.upper_bound_minor = found.exact, found.upper_bound
+        result.upper_bound_minor = found.upper_bound
+        result.exact = found.upper_bound == result.total_discount_minor
 
     def _apply(self, candidate: Candidate, parts: dict[int, int]) -> None:
         live, terms = candidate.live, candidate.live.terms

@@ -6,13 +6,14 @@ Worked out on demand: the code of a rule is needed at every price, its numbers w
 from collections.abc import Sequence
 from typing import Any
 
-from promotions.alternative import Problem, exact_best
+from promotions.alternative import solve
 from promotions.kinds.bundle import Bundle
 from promotions.kinds.tier_qty import Tiers
 from promotions.lines import MILLI
-from promotions.plays import Candidate, Exhausted, Work
+from promotions.plays import Candidate, Work, bundle_lines
+from promotions.problem import Problem
 from promotions.scope import Selector
-from promotions.trace import ALONE_BUDGET, Applied, Verdict, bundle_lines, slot_gap
+from promotions.trace import ALONE_BUDGET, Applied, Verdict, slot_gap
 
 NAMES_MAX = 20
 
@@ -68,10 +69,7 @@ def _lost(candidate: Candidate, verdict: Verdict, applied: Sequence[Applied]) ->
         or any(index in own for index, _ in each.per_line)
     ]
     problem = Problem(verdict.lines, [candidate], levels=False)
-    try:
-        alone: int | None = exact_best(problem, Work(ALONE_BUDGET)).total
-    except Exhausted:
-        alone = None
+    alone = solve(problem, Work(ALONE_BUDGET)).total
     return {
         "winners": [each.rule_id for each in winners or applied],
         "winners_minor": sum(each.discount_minor for each in winners or applied),

@@ -170,6 +170,27 @@ class Local:
                 _better(rows, units, value + pack.given, ties, play)
         return _rising(rows)
 
+    def best_of(self, left: int) -> list[Play]:
+        """The plays on so many units, quickly: packs and one line rule."""
+        plays: list[Play] = []
+        while left > 0:
+            pack = max(
+                (each for each in self.packs if each.size <= left and each.given > 0),
+                key=lambda each: each.given / each.size,
+                default=None,
+            )
+            rule = max(self.rated, key=lambda each: each.rate[0] / each.rate[1], default=None)
+            per_unit = 0.0 if rule is None else rule.rate[0] / rule.rate[1]
+            if pack is not None and pack.given / pack.size > per_unit:
+                plays.append(pack.play(self.line))
+                left -= pack.size
+                continue
+            if rule is not None:
+                play = rule.play(self.line, left)
+                plays += [play] if play.total else []
+            left = 0
+        return plays
+
     def table(self, work: Work, *, every: bool) -> Table:
         """By units left: the discounts that count, with their plays."""
         if not every:

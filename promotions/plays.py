@@ -35,6 +35,16 @@ class Work:
         if self.left < 0:
             raise Exhausted
 
+    def part(self, share: int) -> "Work":
+        """One of so many shares; what is not used comes back with `settle`."""
+        own = Work(max(0, self.left) // max(1, share))
+        self.left -= own.left
+        return own
+
+    def settle(self, part: "Work") -> None:
+        """Take back what a part did not use."""
+        self.left += max(0, part.left)
+
 
 class Candidate:
     """A rule that matches lines of the basket; `bit` is its place in applied masks."""
@@ -122,32 +132,34 @@ def _counts(tops: Sequence[int], total: int) -> Iterator[tuple[int, ...]]:
 def line_plays(candidate: Candidate, work: Work) -> Iterator[Play]:
     """A limited line rule, or a tier rule: every choice of units per line."""
     live, lines = candidate.live, candidate.lines
-    limits = live.rule.limits
-    most = limits.max_units
-    terms = live.terms
+    most = live.rule.limits.max_units
     for counts in product(*(range(line.n + 1) for line in lines)):
         work.spend()
         if not any(counts) or (most is not None and sum(counts) > most):
             continue
-        rates = _rates(candidate, terms, counts)
-        if rates is None:
-            continue
-        parts = [scaled_rate(k, rate) for k, rate in zip(counts, rates, strict=True)]
-        parts = cut_to_cap(parts, live.cap)
-        if any(parts):
-            yield Play(
-                candidate,
-                tuple((line.index, k) for line, k in zip(lines, counts, strict=True) if k),
-                tuple((ln.index, d) for ln, d in zip(lines, parts, strict=True) if d),
-            )
+        play = covering(candidate, counts)
+        if play is not None:
+            yield play
 
 
-def scaled_rate(k: int, rate: Ratio) -> int:
-    """`hu(k * rate)`."""
-    return scaled(k, rate)
+def covering(candidate: Candidate, counts: Sequence[int]) -> Play | None:
+    """A line or tier rule on so many units of each of its lines; None when it gives nothing."""
+    lines = candidate.lines
+    rates = _rates(candidate, candidate.live.terms, counts)
+    if rates is None:
+        return None
+    parts = [scaled(k, rate) for k, rate in zip(counts, rates, strict=True)]
+    parts = cut_to_cap(parts, candidate.live.cap)
+    if not any(parts):
+        return None
+    return Play(
+        candidate,
+        tuple((line.index, k) for line, k in zip(lines, counts, strict=True) if k),
+        tuple((line.index, d) for line, d in zip(lines, parts, strict=True) if d),
+    )
 
 
-def _rates(candidate: Candidate, terms: object, counts: tuple[int, ...]) -> list[Ratio] | None:
+def _rates(candidate: Candidate, terms: object, counts: Sequence[int]) -> list[Ratio] | None:
     if not isinstance(terms, Tiers):
         module = candidate.module
         return [floored(module.rate(terms, line), line) for line in candidate.lines]
@@ -234,7 +246,8 @@ def playable(candidate: Candidate) -> Candidate | None:
     units = sum(line.n for line in lines)
     if units < bundle.size or limits.max_applications == 0 or live.cap == 0:
         return None
-    if len(bundle.slots) == 1 and not bundle.saving(most_rewarded(bundle, lines)):
+    single = len(bundle.slots) == 1 and not bundle.retailer
+    if single and not bundle.saving(most_rewarded(bundle, lines)):
         return None
     if len(lines) == len(candidate.lines):
         return candidate

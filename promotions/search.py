@@ -7,6 +7,7 @@ and every smallest set of applied rules that reaches it (ties go to fewer rules)
 """
 
 from collections.abc import Iterable, Sequence
+from math import comb, prod
 from typing import Any
 
 from promotions.kinds.bundle import Bundle
@@ -23,6 +24,7 @@ from promotions.plays import (
 
 Entry = tuple[int, int, Alternatives]  # saving of this level, saving nobody looks at, ties
 States = dict[int, Entry]
+SIZE_MAX = 10**9
 START: States = {0: (0, 0, NO_PLAY)}
 
 
@@ -256,3 +258,21 @@ def level_component(part: Part, watched: Watched, work: Work) -> States:
     for key, entry in states.items():
         merge(after, key >> layout.base, entry)
     return after
+
+
+def search_size(part: Part) -> int:
+    """About how many states times plays a search by states would expand."""
+    states = 1
+    for line in part.lines:
+        states *= line.n + 1
+        if states > SIZE_MAX:
+            return SIZE_MAX
+    plays = 1
+    for candidate in part.coupling:
+        terms = candidate.live.terms
+        if isinstance(terms, Bundle):
+            for slot in terms.slots:
+                plays += comb(len(candidate.lines) + slot.qty - 1, slot.qty)
+        else:
+            plays += prod(line.n + 1 for line in candidate.lines)
+    return states * plays

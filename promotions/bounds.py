@@ -1,0 +1,22 @@
+"""What no packing can exceed."""
+
+from promotions.problem import Problem
+from promotions.search import Part
+from promotions.stages import compound_parts, line_places, run_orders
+
+
+def dual_bound(part: Part) -> int:
+    """A bound on the saving of one component."""
+    return sum(line.gross for line in part.lines)
+
+
+def later_bound(problem: Problem, units_bound: int) -> int:
+    """Every later rule gives most on undiscounted lines; together never more than the goods."""
+    gross = [line.gross for line in problem.lines]
+    total = units_bound
+    for candidate in problem.compounds:
+        total += sum(compound_parts(candidate, [line.gross for line in candidate.lines]))
+    for candidate in problem.orders:
+        places = line_places(problem.lines, [candidate])
+        total += run_orders([candidate], list(gross), places).saving
+    return min(total, sum(gross))

@@ -1,0 +1,238 @@
+"""Line-by-line search of a component whose rules are counters: exact on long baskets.
+
+Lines come by falling price. A state is the counters of all rules that have begun and can still go
+on; when a rule has met its last line its counter must close and is forgotten, so the work follows
+the number of rules that overlap, not the size of the basket.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from promotions.lines import Line
+from promotions.local import Local
+from promotions.plays import Candidate, Exhausted, Play, Work, bundle_play, covering
+from promotions.search import Part
+from promotions.tracks import (
+    BundleTrack,
+    Option,
+    TierTrack,
+    Track,
+    UnitsTrack,
+    bundle_track,
+    common_scale,
+    tier_steps,
+)
+
+Node = tuple[int, int, Any]  # gain, applied mask, chain of (track, line, units) or plays
+COMBINATIONS_MAX = 64
+
+
+class Solution(NamedTuple):
+    """A packing of a component, its exact discount, and what none can exceed."""
+
+    total: int
+    plays: tuple[Play, ...]
+    upper_bound: int
+
+
+def tracks_of(part: Part) -> list[list[Track]] | None:
+    """For every choice of tiers to aim at: the counters; None when a rule is no counter."""
+    fixed: list[Track] = []
+    aims: list[list[Track | None]] = []
+    for candidate in part.coupling:
+        if candidate.live.stage == "bundle":
+            track = bundle_track(candidate)
+            if track is None:
+                return None
+            fixed.append(track)
+        elif candidate.live.stage == "tier":
+            steps = tier_steps(candidate)
+            if steps is None:
+                return None
+            aims.append([None, *(TierTrack(candidate, step) for step in steps)])
+        else:
+            most = candidate.live.rule.limits.max_units
+            if candidate.live.cap is not None or most is None:
+                return None
+            fixed.append(UnitsTrack(candidate, most))
+    count = 1
+    for aim in aims:
+        count *= len(aim)
+    if count > COMBINATIONS_MAX:
+        return None
+    return [fixed + [track for track in chosen if track is not None] for chosen in product(*aims)]
+
+
+class Sweep:
+    """One pass over the lines of a component."""
+
+    def __init__(self, part: Part, tracks: Sequence[Track], work: Work, width: int) -> None:
+        self.work = work
+        self.width = width
+        self.local = part.local
+        self.lines = sorted(part.lines, key=lambda line: (-line.p, line.index))
+        self.scale = common_scale(tracks)
+        self.cut = False
+        at = max(line.n for line in self.lines).bit_length()
+        self.used_mask = (1 << at) - 1
+        self.on_line: dict[int, list[Track]] = {line.index: [] for line in self.lines}
+        self.ahead: dict[tuple[Track, int], int] = {}
+        place = {line.index: i for i, line in enumerate(self.lines)}
+        for track in tracks:
+            track.shift = at
+            at += track.bits
+            still = 0
+            for i in sorted((place[line.index] for line in track.candidate.lines), reverse=True):
+                if not still:
+                    track.last = i
+                self.ahead[track, i] = still
+                still += self.lines[i].n
+                self.on_line[self.lines[i].index].append(track)
+
+    def run(self) -> tuple[int, Any]:
+        """The best gain (scaled) and its chain."""
+        states: dict[int, Node] = {0: (0, 0, None)}
+        for i, line in enumerate(self.lines):
+            for track in self.on_line[line.index]:
+                states = self._offer(states, track, line, i)
+            states = self._rest(states, self.local[line.index])
+            if len(states) > self.width:
+                self.cut = True
+                ranked = sorted(states.items(), key=lambda each: (-each[1][0], each[0]))
+                states = dict(ranked[: self.width])
+        gain, _, chain = states[0]
+        return gain, chain
+
+    def _offer(self, states: dict[int, Node], track: Track, line: Line, i: int) -> dict[int, Node]:
+        shift, ones = track.shift, (1 << track.bits) - 1
+        ahead = sum(each.n for each in self.lines[i + 1 :] if track in self.on_line[each.index])
+        final, bit, n = track.last == i, track.candidate.bit, line.n
+        memo: dict[int, list[Option]] = {}
+        after: dict[int, Node] = {}
+        used_mask = self.used_mask
+        for key, (gain, mask, chain) in states.items():
+            state = key >> shift & ones
+            options = memo.get(state)
+            if options is None:
+                options = [
+                    option
+                    for option in track.options(line, state, self.scale)
+                    if track.closes(option[1], ahead)
+                ]
+                memo[state] = options
+            left = n - (key & used_mask)
+            rest = key - (state << shift)
+            for k, state_after, more in options:
+                if k > left:
+                    break
+                target = rest + k if final else rest + k + (state_after << shift)
+                total = gain + more
+                known = after.get(target)
+                if known is None or total > known[0]:
+                    after[target] = (
+                        (total, mask | bit, (chain, track, line, k)) if k else (total, mask, chain)
+                    )
+                elif total == known[0]:
+                    union = mask | bit if k else mask
+                    if union.bit_count() < known[1].bit_count():
+                        link = (chain, track, line, k) if k else chain
+                        after[target] = (total, union, link)
+            self.work.spend(len(options))
+        return after
+
+    def _rest(self, states: dict[int, Node], local: Local) -> dict[int, Node]:
+        rows = local.rows()
+        n, used_mask, scale = local.line.n, self.used_mask, self.scale
+        after: dict[int, Node] = {}
+        for key, (gain, mask, chain) in states.items():
+            used = key & used_mask
+            value, ties = rows[n - used]
+            if value:
+                gain += value * scale
+                mask |= ties[0][0]
+                chain = (chain, None, ties[0][1], 0)
+            target = key - used
+            known = after.get(target)
+            if (
+                known is None
+                or gain > known[0]
+                or (gain == known[0] and mask.bit_count() < known[1].bit_count())
+            ):
+                after[target] = (gain, mask, chain)
+        self.work.spend(len(states))
+        return after
+
+
+def _applied(track: Track, taken: list[tuple[Line, int]]) -> list[Play]:
+    """The plays of one rule for the units it took, in falling order."""
+    candidate = track.candidate
+    if isinstance(track, BundleTrack):
+        return _applications(candidate, track, taken)
+    units = {line.index: k for line, k in taken}
+    play = covering(candidate, [units.get(line.index, 0) for line in candidate.lines])
+    return [] if play is None else [play]
+
+
+def _applications(
+    candidate: Candidate, track: BundleTrack, taken: list[tuple[Line, int]]
+) -> list[Play]:
+    plays = []
+    units = [line for line, k in taken for _ in range(k)]
+    for start in range(0, len(units) - track.size + 1, track.size):
+        group = units[start : start + track.size]
+        lines = sorted(set(group), key=lambda line: line.index)
+        paid = group[track.size - track.paid :]
+        counts = [group.count(line) for line in lines]
+        play = bundle_play(candidate, lines, counts, [paid.count(line) for line in lines], 1)
+        if play is not None:
+            plays.append(play)
+    return plays
+
+
+def unwound_plays(chain: Any) -> list[Play]:
+    """The plays of nested chains."""
+    plays: list[Play] = []
+    stack = [chain]
+    while stack:
+        link = stack.pop()
+        if isinstance(link, Play):
+            plays.append(link)
+        elif link is not None:
+            stack.extend(link)
+    return plays
+
+
+def _decoded(chain: Any) -> list[Play]:
+    taken: dict[Track, list[tuple[Line, int]]] = {}
+    plays: list[Play] = []
+    while chain is not None:
+        chain, track, what, k = chain
+        if track is None:
+            plays += unwound_plays(what)
+        else:
+            taken.setdefault(track, []).append((what, k))
+    for track, found in taken.items():
+        plays += _applied(track, found[::-1])
+    return plays
+
+
+def sweep(part: Part, choices: list[list[Track]], work: Work, width: int) -> Solution:
+    """The best packing over all choices of tiers; `Exhausted` when the budget runs out."""
+    best: tuple[int, int, tuple[Play, ...]] | None = None
+    bound, cut = 0, False
+    for tracks in choices:
+        pass_over = Sweep(part, tracks, work, width)
+        gain, chain = pass_over.run()
+        cut = cut or pass_over.cut
+        plays = _decoded(chain)
+        total = sum(play.total for play in plays)
+        mask = 0
+        for play in plays:
+            mask |= play.candidate.bit
+        bound = max(bound, gain // pass_over.scale)
+        if best is None or (total, -mask.bit_count()) > best[:2]:
+            best = (total, -mask.bit_count(), tuple(plays))
+    if best is None:
+        raise Exhausted
+    return Solution(best[0], best[2], -1 if cut else max(bound, best[0]))
