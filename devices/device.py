@@ -13,7 +13,6 @@ a small object with the hooks below; it runs on the owner thread only, so it nee
 
 import contextlib
 import queue
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from devices.port import Cancel, DeviceLost, OpenPort, Port, open_port
+from devices.port import Cancel, DeviceLost, OpenPort, Port, open_port, wait
 from protocol.errors import Unavailable, sentence
 
 BACKOFF_MIN_S: Final = 0.05
@@ -255,10 +254,10 @@ class Device:
         sources: list[Port | Cancel] = [self._wake, self._cancel]
         if port.answers:
             sources.append(port)
-        readable, _, _ = select.select(sources, [], [], self._driver.tick_s)
-        if self._wake in readable:
+        ready = wait(sources, timeout_s=self._driver.tick_s)
+        if self._wake.fileno() in ready:
             self._wake.clear()
-        if port in readable:
+        if port.answers and port.fileno() in ready:
             data = port.read()
             if data:
                 self._heard = True
@@ -280,8 +279,7 @@ class Device:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return
-            readable, _, _ = select.select([self._wake, self._cancel], [], [], left_s)
-            if self._wake in readable:
+            if self._wake.fileno() in wait([self._wake, self._cancel], timeout_s=left_s):
                 self._wake.clear()
                 code, params = self._condition.code, self._condition.params
                 self._reject_waiting(DeviceLost(code, **params))

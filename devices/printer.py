@@ -137,19 +137,11 @@ class ReplyDecoder:
         return Reply("garbage", byte)
 
 
-class _Print(msgspec.Struct, frozen=True):
-    """The one command of a printer."""
-
-    data: bytes
-    needs_paper: bool
-
-
 class _Job:
     """One print on its way: waiting for status, then for its fence."""
 
-    def __init__(self, command: _Print, future: "Future[Outcome]") -> None:
-        self.data = command.data
-        self.needs_paper = command.needs_paper
+    def __init__(self, data: bytes, future: "Future[Outcome]") -> None:
+        self.data = data
         self.future = future
         self.fence = b""
         self.deadline = 0.0
@@ -188,12 +180,13 @@ class _Driver:
         self._owner, self._port = owner, port
         self._reset()
         if self._profile.status and port.answers:
+            port.write(b"\x1da\x00")  # no status by itself: its bytes would look like answers
             self._ask(1)
         else:
             owner.become(Condition(DeviceState.UNKNOWN))
 
     def perform(self, command: object, future: "Future[Any]") -> None:
-        if not isinstance(command, _Print):
+        if not isinstance(command, bytes):
             raise TypeError(command)
         self._jobs.append(_Job(command, future))
         if len(self._jobs) == 1:
@@ -243,6 +236,7 @@ class _Driver:
                 return
         self._asked = 0
         self._next_round = self._clock() + HEARTBEAT_S
+        self._garbage = 0
         self._status = decode_status(self._answers)
         self._owner.become(self._status.condition(self._owner.name))
         self._judge()
@@ -287,11 +281,10 @@ class _Driver:
             return
         job = self._jobs[0]
         code = self._owner.state().code
-        blocked = code in BLOCKING and job.needs_paper
         if job.sent:
             if code in BLOCKING:  # the printer holds it: its fence comes when it goes on
                 job.deadline = self._clock() + self._patience_s(job)
-        elif blocked:
+        elif code in BLOCKING:
             self._finish(Outcome("not_sent", code, self._owner.state().params))
         else:
             self._send(job)
@@ -366,10 +359,11 @@ class Printer:
         """The last status round, drawer pin included."""
         return self._driver.status
 
-    def print(self, data: bytes, *, needs_paper: bool = True) -> "Future[Outcome]":
+    def print(self, data: bytes) -> "Future[Outcome]":
         """Send one job and its fence; never blocks.
 
         The future is always resolved with an Outcome, or with DeviceLost when the port was down
-        and nothing was sent. `needs_paper=False` is for the drawer: no paper does not hold it up.
+        and nothing was sent. A printer that holds its jobs (no paper, cover open) gets none, not
+        even the drawer's: it would open the drawer when the paper comes, with nobody near.
         """
-        return self._device.submit(_Print(data, needs_paper))
+        return self._device.submit(data)

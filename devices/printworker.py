@@ -21,6 +21,7 @@ IDLE_S: Final = 2.0
 BLOCKED_S: Final = 0.25
 DATABASE_S: Final = 1.0
 STOP_S: Final = 1.0
+_HOLDING: Final = BLOCKING | {"PRINTER_SILENT"}
 Begin = Callable[[], AbstractContextManager[Connection]]
 
 
@@ -47,7 +48,7 @@ class PrintWorker:
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"print-{printer.name}", daemon=True)
-        self.fault = ""  # the database's last complaint, "" when it answers
+        self.fault = ""  # the last complaint (the database's, as a rule), "" when all went well
 
     def start(self) -> None:
         """Begin; what a crash left in `sending` becomes `unknown` first."""
@@ -75,8 +76,8 @@ class PrintWorker:
                     recovered = True
                 pause_s = self._step()
                 self.fault = ""
-            except SQLAlchemyError as error:
-                self.fault = str(error)
+            except Exception as error:  # noqa: BLE001 - receipts must come again without a restart
+                self.fault = str(error) or repr(error)
                 pause_s = DATABASE_S
             if pause_s:
                 self._awake.wait(pause_s)
@@ -88,10 +89,7 @@ class PrintWorker:
         if job is None:
             return IDLE_S
         condition = self._printer.state()
-        held = condition.state is DeviceState.DOWN or (
-            job.kind != KICK and (condition.code in BLOCKING or condition.code == "PRINTER_SILENT")
-        )
-        if held:
+        if condition.state is DeviceState.DOWN or condition.code in _HOLDING:
             return self._hold(job, condition.code, condition.params)
         try:
             data = render(load_blocks(job.blocks), self._printer.profile, copy_no=job.copy_no)
@@ -99,7 +97,7 @@ class PrintWorker:
             self._settle(job, JobState.FAILED, error="PRINT_BROKEN", detail=str(error))
             return 0.0
         job = self._record(job, state=JobState.SENDING, tries=job.tries + 1)
-        outcome = self._await(self._printer.print(data, needs_paper=job.kind != KICK))
+        outcome = self._await(self._printer.print(data))
         return 0.0 if outcome is None else self._conclude(job, outcome)
 
     def _hold(self, job: PrintJob, code: str, params: dict[str, Any]) -> float:

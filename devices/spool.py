@@ -43,6 +43,7 @@ from devices.receipt import Block, Kick, dump_blocks
 
 TRIES_MAX: Final = 5
 KICK: Final = "kick"
+KICK_LIFE_MS: Final = 5_000
 
 
 class JobState(StrEnum):
@@ -131,7 +132,13 @@ def kick_request(job_id: str, device: str, *, pin: int = 2) -> PrintRequest:
 
 
 def enqueue(connection: Connection, request: PrintRequest, *, at_ms: int) -> bool:
-    """Insert a job in the caller's transaction; False when the id is already there."""
+    """Insert a job in the caller's transaction; False when the id is already there.
+
+    A drawer kick expires after KICK_LIFE_MS unless its request says otherwise.
+    """
+    expires_ms = request.expires_ms
+    if request.kind == KICK and expires_ms is None:
+        expires_ms = at_ms + KICK_LIFE_MS
     if connection.execute(select(_c.seq).where(_c.id == request.id)).first() is not None:
         return False
     blocks = dump_blocks(request.blocks)
@@ -151,7 +158,7 @@ def enqueue(connection: Connection, request: PrintRequest, *, at_ms: int) -> boo
             error_params=b"{}",
             created_ms=at_ms,
             changed_ms=at_ms,
-            expires_ms=request.expires_ms,
+            expires_ms=expires_ms,
         )
     )
     return True
@@ -235,7 +242,13 @@ def take_next(connection: Connection, device: str, *, at_ms: int) -> PrintJob | 
     connection.execute(
         update(_job)
         .where(may_go, _c.expires_ms < at_ms)
-        .values(state=JobState.FAILED, retry=False, error="PRINT_EXPIRED", changed_ms=at_ms)
+        .values(
+            state=JobState.FAILED,
+            retry=False,
+            error=case((_c.kind == KICK, "DRAWER_UNSURE"), else_="PRINT_EXPIRED"),
+            error_params=msgspec.json.encode({"device": device}),
+            changed_ms=at_ms,
+        )
     )
     order = (case((_c.kind == KICK, 0), else_=1), _c.seq)
     row = connection.execute(select(_job).where(may_go).order_by(*order)).mappings().first()

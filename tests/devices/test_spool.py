@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import subprocess
+import sys
 import time
 
 import pytest
@@ -92,6 +94,66 @@ def test_the_drawer_comes_first_and_has_one_try(begin, worker, vprinter, eventua
     worker.wake()
     eventually(_reaches(begin, JobState.CONFIRMED, "k3"))
     assert vprinter.kicks <= 2
+
+
+def test_a_kick_that_came_too_late_opens_nothing(begin, till_printer, vprinter, eventually):
+    with begin() as connection:
+        spool.enqueue(connection, spool.kick_request("k1", "till-1"), at_ms=1_000)
+    thread = PrintWorker(begin, till_printer, now_ms=lambda: 1_001 + spool.KICK_LIFE_MS)
+    thread.start()
+    assert eventually(_reaches(begin, JobState.FAILED, "k1")).error == "DRAWER_UNSURE"
+    thread.stop()
+    assert vprinter.kicks == 0
+
+
+CHILD = """
+import sys, time
+from sqlalchemy import create_engine
+from devices.printer import Printer
+from devices.printworker import PrintWorker
+from devices.receipt import profile
+engine = create_engine(sys.argv[1])
+printer = Printer("till-1", sys.argv[2], profile=profile("80mm-48col"), on_event=lambda e: None)
+printer.start()
+PrintWorker(engine.begin, printer, now_ms=lambda: 5).start()
+time.sleep(60)
+"""
+
+
+def test_kill_9_while_the_printer_holds_the_paper(begin, tmp_path, vprinter, events, eventually):
+    vprinter.set(lines_left=2)
+    _put(begin)
+    database = f"sqlite:///{tmp_path}/edge.db"
+    with subprocess.Popen([sys.executable, "-c", CHILD, database, vprinter.url]) as child:
+        eventually(lambda: vprinter.brain.knobs.paper == 0, within_s=10)
+        assert _job(begin).state is JobState.SENDING
+        child.kill()
+    vprinter.set(paper=2)  # the bytes had left: the paper comes out although nobody waits for it
+    printer = Printer("till-1", vprinter.url, profile=profile("80mm-48col"), on_event=events.put)
+    printer.start()
+    thread = PrintWorker(begin, printer, now_ms=lambda: 6)
+    thread.start()
+    eventually(_reaches(begin, JobState.CONFIRMED))
+    thread.stop()
+    printer.stop()
+    assert ["REPRINT" in text for text in vprinter.receipts()] == [False, True]
+
+
+def test_a_bug_in_a_listener_does_not_end_printing(begin, till_printer, vprinter, eventually):
+    calls = []
+
+    def listener(job):
+        calls.append(job.state)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+
+    _put(begin)
+    _put(begin, "r2")
+    thread = PrintWorker(begin, till_printer, now_ms=lambda: 5, on_job=listener)
+    thread.start()
+    eventually(_reaches(begin, JobState.CONFIRMED, "r2"))
+    thread.stop()
+    assert len(vprinter.receipts()) == 2
 
 
 def test_expired_jobs_are_not_printed_hours_later(begin, worker, vprinter, eventually):
