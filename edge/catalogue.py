@@ -1,9 +1,31 @@
 """Products, codes and prices as this shop knows them: indexed reads, nothing is loaded whole."""
 
-import msgspec
-from sqlalchemy import Connection
+from typing import Any, Final
 
-from protocol.clock import Reading
+import msgspec
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from protocol.node.tables import READ
+
+_product = READ["product"].c
+_code = READ["product_code"].c
+_price = READ["price"].c
+_stock = READ["stock"].c
+_FIELDS: Final = (
+    _product.sku,
+    _product.name_zh,
+    _product.name_en,
+    _product.promo_group,
+    _product.tax_rate_bp,
+    _product.decimals,
+    _product.unit,
+    _product.weighed,
+    _product.no_discount,
+    _product.floor_minor,
+    _product.active,
+)
+# A code counts while its product still lists it: both rows then carry the same rank.
+_LISTED: Final = and_(_product.sku == _code.sku, _product.rank == _code.rank)
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +73,29 @@ class Hit(msgspec.Struct, frozen=True):
     on_hand_milli: int
 
 
+def read_product(row: Any) -> Product:
+    """A product from the first columns of a row that selected `_FIELDS`."""
+    return Product(
+        sku=row.sku,
+        name_zh=row.name_zh,
+        name_en=row.name_en,
+        group=row.promo_group,
+        tax_rate_bp=row.tax_rate_bp,
+        decimals=row.decimals,
+        unit=row.unit,
+        weighed=row.weighed,
+        no_discount=row.no_discount,
+        floor_minor=row.floor_minor,
+        active=row.active,
+    )
+
+
+def _like(text: str) -> str:
+    for char in ("\\", "%", "_"):
+        text = text.replace(char, "\\" + char)
+    return text
+
+
 class Catalogue:
     """Reads over the folded catalogue. `zone` and `shelf` are this shop's."""
 
@@ -60,23 +105,102 @@ class Catalogue:
 
     def find_code(self, connection: Connection, code: str) -> Found | None:
         """The active product behind a barcode; a code counts while its product lists it."""
-        raise NotImplementedError
+        row = connection.execute(
+            select(*_FIELDS, _code.pack_qty_milli)
+            .where(_code.code == code, _LISTED, _product.active)
+            .order_by(_product.sku)
+        ).first()
+        return Found(read_product(row), row.pack_qty_milli, code) if row else None
 
     def product(self, connection: Connection, sku: str) -> Product | None:
         """One product by its id."""
-        raise NotImplementedError
+        row = connection.execute(select(*_FIELDS).where(_product.sku == sku)).first()
+        return read_product(row) if row else None
+
+    def products(self, connection: Connection, skus: list[str]) -> dict[str, Product]:
+        """Several at once."""
+        found: dict[str, Product] = {}
+        for start in range(0, len(skus), 500):
+            part = skus[start : start + 500]
+            rows = connection.execute(select(*_FIELDS).where(_product.sku.in_(part)))
+            found |= {row.sku: read_product(row) for row in rows}
+        return found
 
     def price_at(self, connection: Connection, sku: str, judged_ms: int) -> ListPrice | None:
-        """The newest price at `judged_ms` (see `judge`), the zone's before the chain's."""
-        raise NotImplementedError
+        """The newest price at `judged_ms` (`ShopNode.judged_ms`), the zone's before the chain's."""
+        row = connection.execute(
+            select(_price.price_minor, _price.version)
+            .where(
+                _price.sku == sku,
+                _price.zone.in_([self.zone, ""]),
+                _price.effective_from_ms <= judged_ms,
+            )
+            .order_by((_price.zone == "").asc(), _price.effective_from_ms.desc())
+            .limit(1)
+        ).first()
+        return ListPrice(row.price_minor, row.version) if row else None
+
+    def on_hand(self, connection: Connection, skus: list[str]) -> dict[str, int]:
+        """What the book has on the shelf, in thousandths; 0 for what it never saw."""
+        found = dict.fromkeys(skus, 0)
+        for start in range(0, len(skus), 500):
+            part = skus[start : start + 500]
+            rows = connection.execute(
+                select(_stock.sku, _stock.qty_milli).where(
+                    _stock.place == self.shelf, _stock.sku.in_(part)
+                )
+            )
+            found |= {row.sku: row.qty_milli for row in rows}
+        return found
+
+    def first_code(self, connection: Connection, sku: str) -> str:
+        """One of a product's codes, "" when it has none."""
+        return (
+            connection.execute(
+                select(_code.code).where(_code.sku == sku, _LISTED).order_by(_code.code).limit(1)
+            ).scalar()
+            or ""
+        )
 
     def search(
         self, connection: Connection, text: str, *, judged_ms: int, limit: int = 20
     ) -> list[Hit]:
         """Active products that match: codes and ids by prefix, names anywhere."""
-        raise NotImplementedError
+        text = text.strip()[:60]
+        if not text:
+            return []
+        upper = text + "\U0010ffff"  # a range is what an index can answer, unlike LIKE
+        found: dict[str, Product] = {}
+        steps: list[Select[Any]] = [
+            select(*_FIELDS).where(_code.code >= text, _code.code < upper, _LISTED),
+            select(*_FIELDS).where(_product.sku >= text, _product.sku < upper),
+            select(*_FIELDS).where(matches_name(text)).order_by(func.length(_product.name_zh)),
+        ]
+        for step in steps:
+            if len(found) >= limit:
+                break
+            for row in connection.execute(step.where(_product.active).limit(limit)):
+                found.setdefault(row.sku, read_product(row))
+        products = list(found.values())[:limit]
+        shelf = self.on_hand(connection, [p.sku for p in products])
+        return [
+            Hit(
+                p,
+                self.first_code(connection, p.sku),
+                self.price_at(connection, p.sku, judged_ms),
+                shelf[p.sku],
+            )
+            for p in products
+        ]
+
+    def prices_changed_ms(self, connection: Connection) -> int:
+        """When the newest price event that this shop holds takes effect; 0 without prices."""
+        return connection.execute(select(func.max(_price.effective_from_ms))).scalar() or 0
 
 
-def judge(reading: Reading, high_water_ms: int) -> int:
-    """The instant that dated prices act on: surely past, or the last trusted one."""
-    return reading.surely_past_ms if reading.state.trusted else high_water_ms
+def matches_name(text: str) -> Any:
+    """A condition on the product table: the text stands somewhere in a name."""
+    pattern = f"%{_like(text)}%"
+    return or_(
+        _product.name_zh.like(pattern, escape="\\"), _product.name_en.like(pattern, escape="\\")
+    )

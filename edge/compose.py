@@ -1,25 +1,64 @@
 """The one place that wires a shop's node."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+from uuid_utils import uuid7
+
+from edge import migrations
+from edge.baskets import Baskets
 from edge.catalogue import Catalogue
-from edge.health import Health
+from edge.checkout import SalesFloor
+from edge.health import Health, Parts
 from edge.node import ShopNode
+from edge.numbering import Numbering
 from edge.pairing import Pairing
+from edge.papers import Papers
 from edge.people import People
 from edge.printing import Printing
+from edge.proofs import Prover
+from edge.recognising import Recogniser
+from edge.room import Room
 from edge.rules import Rules
 from edge.scanning import Scanning
 from edge.selling import Selling
 from edge.settings import Settings
 from edge.shifts import Shifts
 from edge.stockroom import Stockroom
+from edge.syncing import Syncing
+from edge.telling import Telling
 from edge.transfers import Transfers
 from protocol.clock import Clock
+from protocol.errors import Unavailable, define
+from protocol.ids import NodeId
+from protocol.ledger import shelf
 from protocol.node.books import Books
+from protocol.node.database import Database
 from protocol.node.hub import Hub
-from protocol.node.signing import NodeKey
+from protocol.node.ntpclock import NtpClock, random_hex
+from protocol.node.signing import NodeKey, load_key
+from protocol.node.sqljournal import SqlJournal
+from protocol.node.tables import read
+
+HIGH_WATER = "high_water_ms"
+
+define(
+    {
+        "PEPPER_MISSING": (
+            "The PIN pepper {path} is missing or unreadable, so nobody could sign in. Restore it "
+            "from your backup, or join this shop anew.",
+            "PIN 密钥文件 {path} 缺失或无法读取，将无法登录。请从备份恢复或重新加入。",
+        ),
+        "DATA_UNREACHABLE": (
+            "The folder {path} cannot be used ({detail}). Check data_dir in the settings and the "
+            "rights of this account.",
+            "无法使用目录 {path}（{detail}）。请检查设置中的 data_dir 和账户权限。",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +82,179 @@ class Shop:
     printing: Printing
     scanning: Scanning
     health: Health
-    syncing: Any  # edge.syncing.Syncing
+    prover: Prover
+    syncing: Syncing
 
     def start(self) -> None:
-        """Compile the rules, append the boot digest, start clock, devices, workers and sync."""
-        raise NotImplementedError
+        """Prove the shelf, then start clock, workers, devices and sync."""
+        self.prover.prove()
+        if isinstance(self.clock, NtpClock):
+            self.clock.start()
+        self.prover.start()
+        self.rules.start()
+        self.printing.start()
+        self.scanning.start()
+        self.syncing.start()
 
     def stop(self) -> None:
         """End all threads and close the database."""
-        raise NotImplementedError
+        self.syncing.stop()
+        self.scanning.stop()
+        self.printing.stop()
+        self.rules.stop()
+        self.prover.stop()
+        if isinstance(self.clock, NtpClock):
+            self.clock.stop()
+        self.books.database.close()
 
 
-def compose(settings: Settings, clock: Clock | None = None) -> Shop:
-    """Wire a shop; `clock` replaces the NTP clock in tests."""
-    raise NotImplementedError
+def open_books(settings: Settings) -> Books:
+    """The books of this shop under a new epoch, brought up to date."""
+    folder = Path(settings.data_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise Unavailable("DATA_UNREACHABLE", path=str(folder), detail=str(fault)) from fault
+    database = Database(f"sqlite:///{settings.database_path}")
+    try:
+        migrations.upgrade(database)
+        read.create_all(database.write)
+        books = Books(database, SqlJournal(NodeId(settings.store), random_hex(16)))
+        books.rebuild_if_older()
+    except DBAPIError as fault:
+        database.close()
+        path = str(settings.database_path)
+        raise Unavailable("DATA_UNREACHABLE", path=path, detail=str(fault.orig)) from fault
+    except BaseException:
+        database.close()
+        raise
+    return books
+
+
+def read_pepper(settings: Settings) -> bytes:
+    """The shop's PIN pepper, kept outside the database."""
+    path = Path(settings.pepper_file)
+    try:
+        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        raise Unavailable("PEPPER_MISSING", path=str(path)) from None
+
+
+def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
+    with books.database.reading() as connection:
+        high_water = int(books.state(connection, HIGH_WATER) or 0)
+
+    def save(value: int) -> None:
+        with books.database.begin() as tx:
+            books.set_state(tx, HIGH_WATER, str(value))
+
+    return NtpClock(settings.ntp, high_water, save)
+
+
+def compose(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    free_bytes: Callable[[], int] | None = None,
+) -> Shop:
+    """Wire a shop; `clock` replaces the NTP clock in tests, `free_bytes` the disk's answer.
+
+    The rules are compiled and answered here, so that the very first sale has them.
+    """
+    key = load_key(settings.key_path)
+    pepper = read_pepper(settings)
+    books = open_books(settings)
+    try:
+        return _wire(settings, books, key, pepper, clock, free_bytes)
+    except BaseException:
+        books.database.close()
+        raise
+
+
+def _wire(
+    settings: Settings,
+    books: Books,
+    key: NodeKey,
+    pepper: bytes,
+    clock: Clock | None,
+    free_bytes: Callable[[], int] | None,
+) -> Shop:
+    node = ShopNode(
+        settings=settings,
+        books=books,
+        clock=clock or _ntp_clock(settings, books),
+        hub=Hub(),
+        new_id=lambda: str(uuid7()),
+    )
+    catalogue = Catalogue(settings.zone, shelf(settings.store))
+    room = Room(node, free_bytes)
+    telling = Telling(node)
+    rules = Rules(node, version("tzdata"))
+    people = People(node, pepper)
+    baskets = Baskets(node)
+    printing = Printing(node)
+    papers = Papers(node, catalogue)
+    shifts = Shifts(node, people=people, baskets=baskets, printing=printing, papers=papers)
+    numbering = Numbering(node)
+    prover = Prover(node)
+    floor = SalesFloor(
+        node=node,
+        catalogue=catalogue,
+        rules=rules,
+        people=people,
+        baskets=baskets,
+        shifts=shifts,
+        printing=printing,
+        papers=papers,
+        numbering=numbering,
+        room=room,
+    )
+    recogniser = Recogniser(node, catalogue)
+    selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
+    scanning = Scanning(node, selling)
+    books.listeners += [shifts.heard, telling.heard, rules.heard, prover.heard]
+    parts: list[Health] = []  # health asks syncing and syncing reports health
+    syncing = Syncing(
+        books=books,
+        key=key,
+        settings=settings,
+        clock=node.clock,
+        hub=node.hub,
+        shop_facts=lambda: parts[0].facts() if parts else {},
+    )
+    health = Health(
+        Parts(
+            node=node,
+            room=room,
+            printing=printing,
+            scanning=scanning,
+            rules=rules,
+            prices_changed_ms=lambda: telling.prices_changed_ms,
+            link=syncing.status,
+        )
+    )
+    parts.append(health)
+    if prover.was_restored():
+        numbering.new_generation()
+    rules.refresh()
+    return Shop(
+        settings=settings,
+        node=node,
+        books=books,
+        clock=node.clock,
+        hub=node.hub,
+        key=key,
+        catalogue=catalogue,
+        rules=rules,
+        selling=selling,
+        shifts=shifts,
+        stockroom=Stockroom(node, catalogue),
+        transfers=Transfers(node, catalogue),
+        people=people,
+        pairing=Pairing(node, people),
+        printing=printing,
+        scanning=scanning,
+        health=health,
+        prover=prover,
+        syncing=syncing,
+    )

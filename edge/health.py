@@ -1,26 +1,120 @@
 """One verdict per part of the node, each with its reason and with what still works."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
+from sqlalchemy import func, select
+
+from devices.device import Condition, DeviceState
+from edge.node import ShopNode
+from edge.printing import Printing
+from edge.room import MEGA, Room
+from edge.rules import Rules
+from edge.scanning import Scanning
+from edge.syncing import LinkStatus
+from edge.words import Notice, notice, notice_of
+from protocol.clock import DAY_MS
+from protocol.errors import TillmeshError, define
+from protocol.node.tables import fork, parked, refused
 
 State = Literal["ok", "warn", "bad"]
+QUEUE_WARN: Final = 200
+STALE_MS: Final = 7 * DAY_MS
+
+define(
+    {
+        "HEALTH_CHECK_FAILED": (
+            "This part could not be checked ({detail}).",
+            "无法检查此项（{detail}）。",
+        ),
+        "HEALTH_DISK_SOON": (
+            "The disk has {free_mb} MB left; below {need_mb} MB no sale can be started.",
+            "磁盘剩余 {free_mb} MB；低于 {need_mb} MB 将无法销售。",
+        ),
+        "HEALTH_BROKER": (
+            "The network to head office is down ({detail}).",
+            "与总部的网络已断开（{detail}）。",
+        ),
+        "HEALTH_CENTRAL": (
+            "The network works, but head office does not answer.",
+            "网络正常，但总部没有响应。",
+        ),
+        "HEALTH_STOPPED": (
+            "Head office does not take this shop's records: {detail}.",
+            "总部拒收本店记录：{detail}。",
+        ),
+        "HEALTH_CLONED": (
+            "Another machine uses this shop's name. Call your operator now.",
+            "另一台机器正在使用本店的身份，请立即联系管理员。",
+        ),
+        "HEALTH_QUEUE": (
+            "{count} records wait to be sent to head office.",
+            "有 {count} 条记录等待上传总部。",
+        ),
+        "HEALTH_CLOCK": (
+            "The clock is not trusted ({state}).",
+            "时钟不可信（{state}）。",
+        ),
+        "HEALTH_HOLDOVER": (
+            "The clock runs on by itself (± {seconds} s); no time server answers.",
+            "时钟自行走时（误差 ± {seconds} 秒），时间服务器无响应。",
+        ),
+        "HEALTH_RULES_REFUSED": (
+            "{count} promotions cannot be used here: {rules}.",
+            "有 {count} 个促销本店无法使用：{rules}。",
+        ),
+        "HEALTH_OLD": (
+            "Nothing new came from head office for {days} days.",
+            "已有 {days} 天没有收到总部的更新。",
+        ),
+        "HEALTH_PARKED": (
+            "{parked} events could not be understood, {refused} messages were refused, {forks} "
+            "forks of a journal exist.",
+            "{parked} 条事件无法处理，拒收 {refused} 条消息，日志分叉 {forks} 处。",
+        ),
+    }
+)
+# part -> what still works while it is not well (en, zh)
+STILL: Final[dict[str, tuple[str, str]]] = {
+    "printer": ("Selling goes on; receipts wait.", "可照常销售，小票排队等待。"),
+    "scanner": ("Type codes or search by name.", "可手工输入条码或按名称查找。"),
+    "disk": ("What was sold is safe.", "已完成的销售均已保存。"),
+    "database": ("What was sold is safe.", "已完成的销售均已保存。"),
+    "broker": (
+        "Selling, printing, prices and promotions work; records are sent later.",
+        "销售、打印、价格和促销均可用，记录稍后上传。",
+    ),
+    "central": (
+        "Selling, printing, prices and promotions work; records are sent later.",
+        "销售、打印、价格和促销均可用，记录稍后上传。",
+    ),
+    "clock": (
+        "Selling goes on; timed promotions may wait.",
+        "可照常销售，限时促销可能暂不生效。",
+    ),
+    "rules": ("All other promotions apply.", "其他促销照常生效。"),
+    "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
+    "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
+    "parked": ("Everything else works.", "其他功能正常。"),
+}
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
-    printer/{till}, scanner/{till}, disk, database, link, clock, rules, prices, queue, parked.
+    Parts: printer/{till}, scanner/{till}, disk, database, broker, central, queue, clock, rules,
+    prices, parked.
     """
 
     part: str
     state: State
-    code: str
-    sentence_en: str
-    sentence_zh: str
-    can_still_en: str
-    can_still_zh: str
+    code: str = ""
+    sentence_en: str = ""
+    sentence_zh: str = ""
+    can_still_en: str = ""
+    can_still_zh: str = ""
 
     def sentence(self, language: str) -> str:
         """What is the matter."""
@@ -31,20 +125,183 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.can_still_zh if language.startswith("zh") else self.can_still_en
 
 
-class Health:
-    """Asks the parts. `checks` are the named questions, in the order of the page."""
+def verdict(part: str, state: State, why: Notice | None = None) -> Verdict:
+    """A verdict with what still works beside it."""
+    if why is None:
+        return Verdict(part=part, state=state)
+    en, zh = STILL[part.partition("/")[0]]
+    return Verdict(
+        part=part,
+        state=state,
+        code=why.code,
+        sentence_en=why.en,
+        sentence_zh=why.zh,
+        can_still_en=en,
+        can_still_zh=zh,
+    )
 
-    def __init__(self, checks: tuple[Callable[[], list[Verdict]], ...]) -> None:
-        self._checks = checks
+
+def _say(code: str, **params: Any) -> Notice:
+    return notice(code, params)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is asked; made by `edge.compose`."""
+
+    node: ShopNode
+    room: Room
+    printing: Printing
+    scanning: Scanning
+    rules: Rules
+    prices_changed_ms: Callable[[], int]
+    link: Callable[[], LinkStatus]
+
+
+class Health:
+    """Asks the parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._checks: dict[str, Callable[[], list[Verdict]]] = {
+            "printer": self._printers,
+            "scanner": self._scanners,
+            "disk": self._disk,
+            "database": self._database,
+            "broker": self._link,
+            "clock": self._clock,
+            "rules": self._rules,
+            "prices": self._prices,
+            "parked": self._set_aside,
+        }
 
     def verdicts(self) -> list[Verdict]:
         """All verdicts; a check that fails itself is a bad verdict, never an exception."""
-        raise NotImplementedError
+        found: list[Verdict] = []
+        for part, check in self._checks.items():
+            try:
+                found += check()
+            except TillmeshError as fault:
+                found.append(verdict(part, "bad", notice_of(fault)))
+            except Exception as fault:  # noqa: BLE001 - the health page must always come up
+                found.append(
+                    verdict(part, "bad", _say("HEALTH_CHECK_FAILED", detail=repr(fault)[:120]))
+                )
+        return found
+
+    def facts(self) -> dict[str, str]:
+        """For the heartbeat: part -> state and code of all that is not well."""
+        return {
+            v.part: f"{v.state} {v.code}"
+            for v in self.verdicts()
+            if v.state != "ok" and v.part not in {"broker", "central", "queue"}
+        }
 
     def unsynced(self) -> int:
         """Events that head office has not acknowledged yet."""
-        raise NotImplementedError
+        return self._parts.link().unsynced
 
     def demand_room(self) -> None:
         """Raise Unavailable when the disk is nearly full or failing: before any money is taken."""
-        raise NotImplementedError
+        self._parts.room.demand()
+
+    def _printers(self) -> list[Verdict]:
+        return [
+            _device(f"printer/{view.till}", view.condition)
+            for view in self._parts.printing.printers()
+            if view.condition is not None
+        ]
+
+    def _scanners(self) -> list[Verdict]:
+        return [
+            _device(f"scanner/{view.till}", view.condition)
+            for view in self._parts.scanning.scanners()
+            if view.condition is not None
+        ]
+
+    def _disk(self) -> list[Verdict]:
+        room = self._parts.room
+        try:
+            room.demand()
+        except TillmeshError as fault:
+            return [verdict("disk", "bad", notice_of(fault))]
+        need, free = self._parts.node.settings.low_disk_bytes, room.free_bytes()
+        if free < 2 * need:
+            soon = _say("HEALTH_DISK_SOON", free_mb=free // MEGA, need_mb=need // MEGA)
+            return [verdict("disk", "warn", soon)]
+        return [verdict("disk", "ok")]
+
+    def _database(self) -> list[Verdict]:
+        if not self._parts.node.books.database.healthy:
+            self._parts.room.probe()
+        return [verdict("database", "ok")]
+
+    def _link(self) -> list[Verdict]:
+        link = self._parts.link()
+        found = []
+        if link.cloned:
+            found.append(verdict("broker", "bad", _say("HEALTH_CLONED")))
+        elif link.broker_up:
+            found.append(verdict("broker", "ok"))
+        else:
+            why = _say("HEALTH_BROKER", detail=link.fault[:120] or "-")
+            found.append(verdict("broker", "warn", why))
+        if link.stopped:
+            why = _say("HEALTH_STOPPED", detail=link.stopped[:120])
+            found.append(verdict("central", "bad", why))
+        elif link.broker_up and not link.central_up:
+            found.append(verdict("central", "warn", _say("HEALTH_CENTRAL")))
+        else:
+            found.append(verdict("central", "ok" if link.central_up else "warn"))
+        waits = _say("HEALTH_QUEUE", count=link.unsynced) if link.unsynced else None
+        slow = link.unsynced > QUEUE_WARN or (link.unsynced and not link.central_up)
+        found.append(verdict("queue", "warn" if slow else "ok", waits))
+        return found
+
+    def _clock(self) -> list[Verdict]:
+        reading = self._parts.node.clock.read()
+        if not reading.state.trusted:
+            return [verdict("clock", "warn", _say("HEALTH_CLOCK", state=reading.state.value))]
+        if reading.state.value == "holdover":
+            why = _say("HEALTH_HOLDOVER", seconds=-(-reading.u_ms // 1000))
+            return [verdict("clock", "warn", why)]
+        return [verdict("clock", "ok")]
+
+    def _rules(self) -> list[Verdict]:
+        rules = self._parts.rules
+        if rules.fault is not None:
+            return [verdict("rules", "bad", rules.fault)]
+        left_out = rules.in_force.refused
+        if left_out:
+            names = ", ".join(r.rule for r in left_out)[:120]
+            why = _say("HEALTH_RULES_REFUSED", count=len(left_out), rules=names)
+            return [verdict("rules", "warn", why)]
+        return [verdict("rules", "ok")]
+
+    def _prices(self) -> list[Verdict]:
+        newest = max(self._parts.prices_changed_ms(), self._parts.rules.in_force.changed_ms)
+        age = self._parts.node.clock.read().at_ms - newest
+        if newest and age > STALE_MS and not self._parts.link().central_up:
+            return [verdict("prices", "warn", _say("HEALTH_OLD", days=age // DAY_MS))]
+        return [verdict("prices", "ok")]
+
+    def _set_aside(self) -> list[Verdict]:
+        with self._parts.node.books.database.reading() as connection:
+            counts: Mapping[str, int] = {
+                name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for name, table in (("parked", parked), ("refused", refused), ("forks", fork))
+            }
+        if any(counts.values()):
+            return [verdict("parked", "warn", _say("HEALTH_PARKED", **counts))]
+        return [verdict("parked", "ok")]
+
+
+def _device(part: str, condition: Condition) -> Verdict:
+    if condition.state is DeviceState.UP:
+        return verdict(part, "ok")
+    state: State = "bad" if condition.state is DeviceState.DOWN else "warn"
+    return verdict(
+        part,
+        state,
+        Notice(condition.code, condition.sentence("en"), condition.sentence("zh")),
+    )

@@ -38,6 +38,15 @@ class ShopNode:
         """The place of the goods in this shop."""
         return shelf(self.settings.store)
 
+    @property
+    def high_water_ms(self) -> int:
+        """The last instant that the clock could vouch for; 0 when there never was one."""
+        return int(getattr(self.clock, "high_water_ms", 0))
+
+    def judged_ms(self, reading: Reading) -> int:
+        """The instant that dated prices act on."""
+        return reading.surely_past_ms if reading.state.trusted else self.high_water_ms
+
     def draft(
         self,
         body: Event,

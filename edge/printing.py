@@ -1,14 +1,36 @@
 """Printers of the tills: paper is decided in the sale's transaction and printed after it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from devices.device import Condition
-from devices.receipt import Block
-from devices.spool import PrintJob
+from devices import spool
+from devices.device import Condition, DeviceState, Event, Status
+from devices.printer import Printer
+from devices.printworker import PrintWorker
+from devices.receipt import Block, profile
+from devices.spool import PrintJob, PrintRequest, kick_request
 from edge.node import ShopNode
+from protocol.errors import Refusal, Unavailable, define
+
+KICK_MS: Final = 10_000  # a drawer that opens later than this is a theft
+
+define(
+    {
+        "NO_PRINTER": (
+            "Till {till} has no printer in the settings. The sale is kept.",
+            "收银台 {till} 没有设置打印机。销售已保存。",
+        ),
+        "NO_DRAWER": (
+            "Till {till} has no drawer in the settings.",
+            "收银台 {till} 没有设置钱箱。",
+        ),
+    }
+)
 
 
 class PrinterView(msgspec.Struct, frozen=True):
@@ -20,49 +42,130 @@ class PrinterView(msgspec.Struct, frozen=True):
 
 
 class Printing:
-    """One worker per till that has a printer."""
+    """One worker per till that has a printer. Devices are called "printer-{till}"."""
 
     def __init__(self, node: ShopNode) -> None:
         self._node = node
+        self._printers: dict[str, Printer] = {}
+        self._workers: dict[str, PrintWorker] = {}
+        self._drawers = {till.id for till in node.settings.tills if till.drawer and till.printer}
+        for till in node.settings.tills:
+            if till.printer:
+                printer = Printer(
+                    f"printer-{till.id}",
+                    till.printer,
+                    profile=profile(till.profile),
+                    on_event=lambda event, till=till.id: self._heard(till, event),  # type: ignore[misc]
+                )
+                self._printers[till.id] = printer
+                self._workers[till.id] = PrintWorker(
+                    self._begin,
+                    printer,
+                    now_ms=lambda: node.clock.read().at_ms,
+                    on_job=lambda job, till=till.id: self._moved(till, job),  # type: ignore[misc]
+                )
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        """A write transaction whose faults the worker knows."""
+        try:
+            with self._node.books.database.begin() as tx:
+                yield tx
+        except Unavailable as fault:
+            if isinstance(fault.__cause__, SQLAlchemyError):
+                raise fault.__cause__ from fault
+            raise
+
+    def _heard(self, till: str, event: Event) -> None:
+        if isinstance(event, Status):
+            self._node.hub.publish(f"printer/{till}", {"state": event.new.state.value})
+            if event.new.state is not DeviceState.DOWN:
+                self.wake(till)
+
+    def _moved(self, till: str, job: PrintJob) -> None:
+        fact = {"job": job.id, "state": job.state.value, "error": job.error}
+        self._node.hub.publish(f"printer/{till}", fact)
 
     def has_printer(self, till: str) -> bool:
         """Is a printer set for this till?"""
-        raise NotImplementedError
+        return till in self._printers
 
     def enqueue(
         self, tx: Connection, till: str, job: str, blocks: Sequence[Block], *, copy_no: int = 0
     ) -> bool:
         """Put paper into the spool, inside the caller's transaction; False without a printer."""
-        raise NotImplementedError
+        if till not in self._printers:
+            return False
+        request = PrintRequest(id=job, device=f"printer-{till}", blocks=blocks, copy_no=copy_no)
+        return spool.enqueue(tx, request, at_ms=self._node.clock.read().at_ms)
 
     def kick(self, tx: Connection, till: str, job: str) -> bool:
         """Put a drawer's pulse into the spool; False when the till has no drawer."""
-        raise NotImplementedError
+        if till not in self._drawers:
+            return False
+        now = self._node.clock.read().at_ms
+        request = msgspec.structs.replace(
+            kick_request(job, f"printer-{till}"), expires_ms=now + KICK_MS
+        )
+        return spool.enqueue(tx, request, at_ms=now)
+
+    def open_drawer(self, till: str) -> None:
+        """Open the drawer now; NO_DRAWER when the till has none."""
+        with self._node.books.begin() as tx:
+            if not self.kick(tx, till, f"kick-{self._node.new_id()}"):
+                raise Refusal("NO_DRAWER", till=till)
+        self.wake(till)
+
+    def demand_printer(self, till: str) -> None:
+        """Raise NO_PRINTER when the till has none."""
+        if till not in self._printers:
+            raise Refusal("NO_PRINTER", till=till)
 
     def wake(self, till: str) -> None:
         """After the commit: there is work."""
-        raise NotImplementedError
+        worker = self._workers.get(till)
+        if worker is not None:
+            worker.wake()
 
     def printers(self) -> list[PrinterView]:
         """All tills with their printers' condition."""
-        raise NotImplementedError
+        views = []
+        with self._node.books.database.reading() as connection:
+            for till in self._node.settings.tills:
+                printer = self._printers.get(till.id)
+                waiting = spool.waiting(connection, printer.name) if printer else 0
+                views.append(PrinterView(till.id, printer.state() if printer else None, waiting))
+        return views
 
     def jobs(self, till: str = "", *, limit: int = 30) -> list[PrintJob]:
         """The newest jobs; `error` and `error_params` say what holds one up."""
-        raise NotImplementedError
+        with self._node.books.database.reading() as connection:
+            device = f"printer-{till}" if till else None
+            return spool.jobs(connection, device=device, limit=limit)
 
     def print_again(self, job: str) -> bool:
         """A person looked: print it (again), marked when it may be a copy."""
-        raise NotImplementedError
+        with self._node.books.begin() as tx:
+            done = spool.reprint(tx, job, at_ms=self._node.clock.read().at_ms)
+        for till in self._workers:
+            self.wake(till)
+        return done
 
     def drop(self, job: str) -> bool:
         """A person looked: no paper wanted."""
-        raise NotImplementedError
+        with self._node.books.begin() as tx:
+            return spool.drop(tx, job, at_ms=self._node.clock.read().at_ms)
 
     def start(self) -> None:
         """Start devices and workers."""
-        raise NotImplementedError
+        for printer in self._printers.values():
+            printer.start()
+        for worker in self._workers.values():
+            worker.start()
 
     def stop(self) -> None:
         """End them; what waits is printed after the next start."""
-        raise NotImplementedError
+        for worker in self._workers.values():
+            worker.stop()
+        for printer in self._printers.values():
+            printer.stop()

@@ -1,11 +1,29 @@
 """The settings of one shop: read from TOML, every fault reported at once."""
 
+import re
+import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from protocol.errors import Refusal
+from devices.receipt import load_profiles
+from protocol.errors import Refusal, TillmeshError, define
+from protocol.ids import check_id
+
+LANGUAGES: Final = ("zh-CN", "en")
+
+define(
+    {
+        "TILL_UNKNOWN": (
+            "This shop has no till “{till}”. Its settings list: {known}.",
+            "本店没有收银台“{till}”。设置中的收银台：{known}。",
+        ),
+    }
+)
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,4 +126,164 @@ class SettingsFaults(Exception):
 
 def load(path: Path) -> Settings:
     """Read and check; raise SettingsFaults with every fault."""
-    raise NotImplementedError
+    document = read_document(path)
+    faults: list[str] = []
+    _collect(document, Settings, "", faults)
+    if faults:
+        raise SettingsFaults(str(path), tuple(faults))
+    settings = msgspec.convert(document, Settings, strict=True)
+    faults = [fault for check in CHECKS for fault in check(settings)]
+    if faults:
+        raise SettingsFaults(str(path), tuple(faults))
+    return _absolute(settings, path.resolve().parent)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A TOML (or, for *.json, JSON) file as plain values; raise SettingsFaults when it is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError:
+        fault = "there is no such file; `tillmesh-edge init --join FILE` writes one"
+    except (OSError, UnicodeDecodeError) as error:
+        fault = f"cannot be read: {error}"
+    except (tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
+        fault = f"is not valid: {error}"
+    else:
+        if isinstance(found, dict):
+            return found
+        fault = "must hold a table of settings"
+    raise SettingsFaults(str(path), (fault,))
+
+
+def _collect(value: object, kind: Any, path: str, faults: list[str]) -> None:
+    """Every fault of form: msgspec stops at the first one, people want all."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        _collect_struct(value, kind, path, faults)
+    elif get_origin(kind) is tuple and _is_struct(get_args(kind)[0]):
+        if not isinstance(value, list):
+            faults.append(f"{path}: expected a list, found {value!r}")
+            return
+        for n, item in enumerate(value):
+            _collect(item, get_args(kind)[0], f"{path}[{n}]", faults)
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            _collect(item, get_args(kind)[1], f"{path}.{name}", faults)
+    else:
+        try:
+            msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError as fault:
+            faults.append(f"{path}: {str(fault)[:1].lower()}{str(fault)[1:]}, found {value!r}")
+
+
+def _collect_struct(
+    value: object, kind: type[msgspec.Struct], path: str, faults: list[str]
+) -> None:
+    if not isinstance(value, dict):
+        faults.append(f"{path or 'settings'}: expected a table, found {value!r}")
+        return
+    dot = f"{path}." if path else ""
+    hints = get_type_hints(kind)
+    known = {field.name: field for field in msgspec.structs.fields(kind)}
+    faults.extend(f"{dot}{name}: there is no such setting" for name in value if name not in known)
+    for name, field in known.items():
+        if name in value:
+            _collect(value[name], hints[name], f"{dot}{name}", faults)
+        elif field.required:
+            faults.append(f"{dot}{name}: is missing")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _names(s: Settings) -> Iterable[str]:
+    named = [("store", s.store), ("chain", s.chain), ("zone", s.zone), ("group", s.group)]
+    named += [(f"tills[{n}].id", till.id) for n, till in enumerate(s.tills)]
+    for path, text in named:
+        try:
+            check_id(text, path)
+        except TillmeshError as fault:
+            yield f"{path}: {fault.sentence('en')}"
+    seen: set[str] = set()
+    for n, till in enumerate(s.tills):
+        if till.id in seen:
+            yield f"tills[{n}].id: {till.id!r} is listed twice"
+        seen.add(till.id)
+
+
+def _ports(s: Settings) -> Iterable[str]:
+    for path, port in (("http.port", s.http.port), ("mqtt.port", s.mqtt.port)):
+        if not 0 <= port <= 65535:
+            yield f"{path}: expected a port from 0 to 65535, found {port}"
+    for n, server in enumerate(s.ntp):
+        host, _, port_text = server.rpartition(":")
+        if not host or not port_text.isdigit() or int(port_text) > 65535:
+            yield f"ntp[{n}]: expected host:port like ntp.aliyun.com:123, found {server!r}"
+
+
+def _time(s: Settings) -> Iterable[str]:
+    try:
+        ZoneInfo(s.tz)
+    except (KeyError, ValueError, OSError):
+        yield f"tz: there is no time zone {s.tz!r}; use an IANA name like Asia/Shanghai"
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", s.day_starts):
+        yield f"day_starts: expected a time like 04:00, found {s.day_starts!r}"
+
+
+def _key(s: Settings) -> Iterable[str]:
+    if not re.fullmatch(r"[0-9a-f]{64}", s.central_public_key):
+        yield "central_public_key: expected the 64 hex digits that `tillmesh-central` printed"
+
+
+def _devices(s: Settings) -> Iterable[str]:
+    profiles = load_profiles()
+    for n, till in enumerate(s.tills):
+        if till.profile not in profiles:
+            known = ", ".join(profiles)
+            yield f"tills[{n}].profile: there is no profile {till.profile!r}; known: {known}"
+        for name, url in (("printer", till.printer), ("scanner", till.scanner)):
+            if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
+                yield (
+                    f"tills[{n}].{name}: expected socket://host:port, a /dev path or file://, "
+                    f"found {url!r}"
+                )
+        if till.drawer and not till.printer:
+            yield f"tills[{n}].drawer: the drawer hangs on a printer, but this till has none"
+
+
+def _words(s: Settings) -> Iterable[str]:
+    listed = [("languages", language) for language in s.languages]
+    listed += [("receipt_language", s.receipt_language)]
+    for path, language in listed:
+        if language not in LANGUAGES:
+            yield f"{path}: expected one of {', '.join(LANGUAGES)}, found {language!r}"
+    if not s.languages:
+        yield "languages: at least one is needed"
+
+
+URL_SCHEMES: Final = frozenset({"socket", "file", "serial"})
+CHECKS: Final[tuple[Callable[[Settings], Iterable[str]], ...]] = (
+    _names,
+    _key,
+    _time,
+    _ports,
+    _devices,
+    _words,
+)
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    """Paths count from the settings file, not from wherever the node was started."""
+
+    def placed(path: str) -> str:
+        return str(folder / path) if path else ""
+
+    return msgspec.structs.replace(
+        settings,
+        data_dir=placed(settings.data_dir),
+        pepper_file=placed(settings.pepper_file),
+        mqtt=msgspec.structs.replace(
+            settings.mqtt, password_file=placed(settings.mqtt.password_file)
+        ),
+    )

@@ -95,6 +95,7 @@ class Syncing:
 
     def _side(self) -> Side:
         s, topics = self._settings, self._topics
+        names = {"", s.store, s.zone, s.group}
         return Side(
             node=s.store,
             topics=topics,
@@ -106,6 +107,7 @@ class Syncing:
             accepts=lambda _, stream: stream in self._follows,
             key_of=lambda _: s.central_public_key,
             peer_of=lambda _: CENTRAL,
+            hears=lambda topic: topic.branch != "up" and topic.name in names,
             writes=lambda: [self._stream],
             follows=lambda: self._follows[:-1],
         )

@@ -1,10 +1,37 @@
 """The sale in progress, pure: what lies on the counter and what one may do with it."""
 
-from typing import Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-LINES_MAX = 500
+from protocol.errors import Refusal, define
+from protocol.quantity import MILLI_MAX, check_precision
+
+LINES_MAX: Final = 500
+CODE_MAX: Final = 120  # of a raw code that is kept in a red row
+
+define(
+    {
+        "BASKET_FULL": (
+            "This sale already has {limit} lines. The last scan was not added. Take payment for "
+            "these, then start the next sale.",
+            "本单已有 {limit} 行，最后一次扫码未加入。请先结账，再开新单。",
+        ),
+        "LINE_UNKNOWN": (
+            "Line {line} is no longer in this sale. Nothing was changed.",
+            "第 {line} 行已不在本单中。没有任何更改。",
+        ),
+        "QUANTITY_NOTHING": (
+            "A quantity must be above 0. To take the line out, void it.",
+            "数量必须大于 0。如需删除该行，请使用“删行”。",
+        ),
+        "LINE_NOT_COUNTABLE": (
+            "Line {line} has an unknown code, so it has no quantity. Remove it or find the "
+            "product by name.",
+            "第 {line} 行条码未知，不能改数量。请移除该行或按名称查找商品。",
+        ),
+    }
+)
 
 
 class BasketLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,3 +66,99 @@ class BasketState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lines: tuple[BasketLine, ...] = ()
     next_line: int = 1
     shown_line: int = 0  # the row that changed last
+
+
+def line_of(state: BasketState, line: int) -> BasketLine:
+    """One row; LINE_UNKNOWN when it is not there (any more)."""
+    for one in state.lines:
+        if one.line == line:
+            return one
+    raise Refusal("LINE_UNKNOWN", line=line)
+
+
+def _demand_room(state: BasketState) -> None:
+    if len(state.lines) >= LINES_MAX:
+        raise Refusal("BASKET_FULL", limit=LINES_MAX)
+
+
+def _with(state: BasketState, lines: tuple[BasketLine, ...], shown: int) -> BasketState:
+    return msgspec.structs.replace(state, lines=lines, shown_line=shown)
+
+
+def _joins(last: BasketLine, new: BasketLine) -> bool:
+    """Two scans in a row of one product at one price are one row with a larger quantity."""
+    return (
+        last.kind == new.kind == "product"
+        and not new.weighed
+        and (last.sku, last.code, last.price_version) == (new.sku, new.code, new.price_version)
+        and last.unit_price_minor == new.unit_price_minor
+    )
+
+
+def add(state: BasketState, new: BasketLine) -> BasketState:
+    """Put a product or a red row at the end; `new.line` is given here."""
+    if state.lines and _joins(state.lines[-1], new):
+        last = state.lines[-1]
+        qty = _bounded(last.qty_milli + new.qty_milli)
+        grown = msgspec.structs.replace(last, qty_milli=qty)
+        return _with(state, (*state.lines[:-1], grown), last.line)
+    _demand_room(state)
+    placed = msgspec.structs.replace(
+        new, line=state.next_line, qty_milli=_bounded(new.qty_milli), code=new.code[:CODE_MAX]
+    )
+    grown_state = _with(state, (*state.lines, placed), placed.line)
+    return msgspec.structs.replace(grown_state, next_line=state.next_line + 1)
+
+
+def _bounded(qty_milli: int) -> int:
+    if qty_milli <= 0:
+        raise Refusal("QUANTITY_NOTHING")
+    if qty_milli > MILLI_MAX:
+        raise Refusal("QUANTITY_TOO_LARGE", text=str(qty_milli // 1000))
+    return qty_milli
+
+
+def set_quantity(state: BasketState, line: int, qty_milli: int) -> BasketState:
+    """Another quantity, exact in the product's precision."""
+    found = line_of(state, line)
+    if found.kind == "unknown":
+        raise Refusal("LINE_NOT_COUNTABLE", line=line)
+    check_precision(_bounded(qty_milli), decimals=found.decimals)
+    changed = msgspec.structs.replace(found, qty_milli=qty_milli)
+    return _with(state, tuple(changed if x.line == line else x for x in state.lines), line)
+
+
+def void_line(state: BasketState, line: int) -> BasketState:
+    """Take a row out; its number is not used again."""
+    line_of(state, line)
+    return _with(state, tuple(x for x in state.lines if x.line != line), 0)
+
+
+def products(state: BasketState) -> tuple[BasketLine, ...]:
+    """The rows that can be sold, in order."""
+    return tuple(x for x in state.lines if x.kind == "product")
+
+
+def unknown(state: BasketState) -> tuple[BasketLine, ...]:
+    """The red rows."""
+    return tuple(x for x in state.lines if x.kind == "unknown")
+
+
+def red_row(code: str, reason: str, params: dict[str, Any]) -> BasketLine:
+    """The row of a code that stands for nothing: nothing scanned is ever lost."""
+    texts = {name: str(value)[:CODE_MAX] for name, value in params.items()}
+    return BasketLine(line=0, kind="unknown", code=code, reason=reason, reason_params=texts)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(BasketState).decode
+
+
+def dump(state: BasketState) -> bytes:
+    """The bytes of the work table."""
+    return _encode(state)
+
+
+def read(data: bytes) -> BasketState:
+    """Back from the work table."""
+    return _decode(data)

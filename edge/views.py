@@ -129,3 +129,42 @@ class PaidSale(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     oversold: tuple[str, ...]
     again: bool  # this sale was already recorded; nothing happened now
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """An open shift."""
+
+    shift: str
+    till: str
+    cashier: str
+    float_minor: int
+    opened_ms: int
+    opened_seq: int
+
+
+class TenderTotal(msgspec.Struct, frozen=True):
+    """One tender kind: what the book expects (cash with the float), what was counted."""
+
+    kind: str
+    sales: int
+    expected_minor: int
+    counted_minor: int | None
+
+
+class ShiftReport(msgspec.Struct, frozen=True, kw_only=True):
+    """X (still open: `closed_ms` is None) or Z (closed)."""
+
+    shift: str
+    till: str
+    cashier: str
+    opened_ms: int
+    closed_ms: int | None
+    first_seq: int
+    last_seq: int
+    sales: int
+    total_minor: int
+    discount_minor: int
+    float_minor: int
+    totals: tuple[TenderTotal, ...]
+    held: tuple[HeldView, ...]  # sales put aside that still wait
+    currency: str

@@ -1,0 +1,112 @@
+"""A basket priced: promotions over its lines, tax inside the total, views for the page."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from edge.till import BasketLine, BasketState, products
+from promotions import basket as shape
+from promotions.engine import PricedBasket, price
+from promotions.ruleset import RuleSet
+from protocol.clock import Reading
+from protocol.events import TaxPart
+from protocol.money import half_up, share_out
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """What the engine said about the product rows of a basket, in their order."""
+
+    lines: tuple[BasketLine, ...]
+    result: PricedBasket
+    rule_set: RuleSet
+    context: shape.Context
+    gross: tuple[int, ...]
+
+    @property
+    def gross_minor(self) -> int:
+        """At list price."""
+        return sum(self.gross)
+
+    @property
+    def total_minor(self) -> int:
+        """To pay."""
+        return self.gross_minor - self.result.total_discount_minor
+
+    def net(self, at: int) -> int:
+        """What the row at this place costs."""
+        return self.gross[at] - self.result.per_line[at]
+
+
+def gross_of(line: BasketLine) -> int:
+    """Unit price times quantity, a half away from zero."""
+    return half_up(Fraction(line.unit_price_minor * line.qty_milli, 1000))
+
+
+def context_of(reading: Reading, *, store: str, zone: str, tz: str, currency: str) -> shape.Context:
+    """Where and when this basket is priced; stored with the sale, so that it can be done again."""
+    return shape.Context(
+        currency=currency,
+        store_tz=tz,
+        channel="pos",
+        time_ms=reading.at_ms,
+        clock_state=reading.state.value,
+        uncertainty_ms=reading.u_ms,
+        store=store,
+        price_zone=zone,
+    )
+
+
+def price_basket(state: BasketState, rule_set: RuleSet, context: shape.Context) -> Priced:
+    """Price the product rows; red rows wait outside."""
+    lines = products(state)
+    basket = [
+        shape.BasketLine(
+            sku=x.sku,
+            group=x.group,
+            unit_price_minor=x.unit_price_minor,
+            qty_milli=x.qty_milli,
+            weighed=x.weighed,
+            no_discount=x.no_discount,
+            floor_minor=x.floor_minor,
+        )
+        for x in lines
+    ]
+    result = price(basket, rule_set, context)
+    return Priced(lines, result, rule_set, context, tuple(gross_of(x) for x in lines))
+
+
+def taxes(
+    nets: Sequence[int], rates_bp: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[TaxPart, ...]]:
+    """The tax inside each line, and per rate; prices include tax.
+
+    Rounded once per rate, then split over its lines, so that lines and rates sum to the same fen.
+    """
+    per_line = [0] * len(nets)
+    parts = []
+    for rate in sorted(set(rates_bp)):
+        places = [i for i, r in enumerate(rates_bp) if r == rate]
+        gross = sum(nets[i] for i in places)
+        tax = half_up(Fraction(gross * rate, 10_000 + rate))
+        for i, share in zip(places, share_out(tax, [nets[i] for i in places]), strict=True):
+            per_line[i] = share
+        parts.append(TaxPart(rate_bp=rate, gross_minor=gross, tax_minor=tax))
+    return tuple(per_line), tuple(parts)
+
+
+def local_time(at_ms: int, tz: str) -> datetime:
+    """An instant on the shop's wall."""
+    return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(tz))
+
+
+def business_date(at_ms: int, tz: str, day_starts: str) -> str:
+    """The trading day: before `day_starts` it is still the day before."""
+    hours, minutes = day_starts.split(":")
+    at = local_time(at_ms, tz) - timedelta(hours=int(hours), minutes=int(minutes))
+    return at.date().isoformat()
