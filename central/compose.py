@@ -1,12 +1,16 @@
 """The one place that wires head office together."""
 
+import os
 from dataclasses import dataclass
-from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from uuid_utils import uuid7
 
 from central.accounts import Accounts
 from central.alarms import Alarms
 from central.campaigns import Campaigns
 from central.catalogue import Catalogue
+from central.migrations import upgrade
 from central.people import People
 from central.recording import Desk
 from central.repricing import Repricing
@@ -14,11 +18,19 @@ from central.sales import Sales
 from central.settings import Settings
 from central.stock import Stock
 from central.stores import Stores
+from central.syncing import Syncing
+from central.telling import tell
 from central.transfers import Transfers
 from protocol.clock import Clock
+from protocol.errors import Unavailable
+from protocol.ids import CENTRAL
 from protocol.node.books import Books
+from protocol.node.database import Database
 from protocol.node.hub import Hub
-from protocol.node.signing import NodeKey
+from protocol.node.ntpclock import NtpClock, random_hex
+from protocol.node.signing import NodeKey, load_key
+from protocol.node.sqljournal import SqlJournal, shared_epoch
+from protocol.node.tables import read
 
 
 @dataclass(frozen=True)
@@ -41,17 +53,93 @@ class HeadOffice:
     sales: Sales
     repricing: Repricing
     alarms: Alarms
-    syncing: Any
+    syncing: Syncing
 
     def start(self) -> None:
-        """Start syncing, repricing and the clock."""
-        raise NotImplementedError
+        """Start the clock, syncing and repricing."""
+        if isinstance(self.clock, NtpClock):
+            self.clock.start()
+        self.syncing.start()
+        self.repricing.start()
 
     def stop(self) -> None:
         """End them, and close the database."""
-        raise NotImplementedError
+        self.repricing.stop()
+        self.syncing.stop()
+        if isinstance(self.clock, NtpClock):
+            self.clock.stop()
+        self.books.database.close()
+
+
+def open_books(settings: Settings) -> Books:
+    """The books of head office, brought up to date. Unavailable DATABASE_AWAY."""
+    database = Database(settings.database_url)
+    try:
+        upgrade(database)
+        read.create_all(database.write)
+        with database.begin() as tx:
+            epoch = shared_epoch(tx, CENTRAL, random_hex(16))
+    except DBAPIError as fault:
+        database.close()
+        raise Unavailable("DATABASE_AWAY", url=database.url) from fault
+    books = Books(database, SqlJournal(CENTRAL, epoch))
+    books.rebuild_if_older()
+    return books
+
+
+def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
+    with books.database.reading() as connection:
+        high_water = int(books.state(connection, "high_water_ms") or 0)
+
+    def save(value: int) -> None:
+        with books.database.begin() as tx:
+            books.set_state(tx, "high_water_ms", str(value))
+
+    return NtpClock(settings.ntp_servers, high_water, save)
+
+
+def _link_fault(syncing: Syncing) -> str:
+    state = syncing.status()
+    return "" if state.broker_up else state.fault or "not connected"
 
 
 def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
     """Open the database, bring it up to date and wire everything; tests give their own clock."""
-    raise NotImplementedError
+    key = load_key(settings.key_path)
+    books = open_books(settings)
+    clock = clock or _ntp_clock(settings, books)
+    hub = Hub()
+    desk = Desk(
+        settings=settings,
+        books=books,
+        clock=clock,
+        hub=hub,
+        new_id=lambda: str(uuid7()),
+        random_bytes=os.urandom,
+    )
+    books.listeners.append(lambda recorded: tell(hub, recorded))
+    stores = Stores(desk, key)
+    transfers = Transfers(desk)
+    repricing = Repricing(desk)
+    syncing = Syncing(
+        books=books, key=key, settings=settings, clock=clock, hub=hub, react=transfers.react
+    )
+    return HeadOffice(
+        settings=settings,
+        books=books,
+        clock=clock,
+        hub=hub,
+        key=key,
+        desk=desk,
+        catalogue=Catalogue(desk),
+        campaigns=Campaigns(desk),
+        stores=stores,
+        people=People(desk, stores),
+        accounts=Accounts(desk),
+        transfers=transfers,
+        stock=Stock(desk),
+        sales=Sales(desk),
+        repricing=repricing,
+        alarms=Alarms(desk, lambda: _link_fault(syncing)),
+        syncing=syncing,
+    )

@@ -1,10 +1,26 @@
 """Head office's settings: one TOML file, read once, every fault named at the same time."""
 
+import re
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
-from protocol.errors import Refusal
+from protocol.errors import Refusal, define
+from protocol.ids import check_id
+
+define(
+    {
+        "SETTINGS_WRONG": (
+            "The settings in {path} are wrong: {detail}",
+            "设置文件 {path} 有误：{detail}",
+        ),
+    }
+)
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +86,204 @@ class SettingsFaults(Refusal):
         self.lines = lines
 
 
+def sqlite_url(data_dir: Path) -> str:
+    """The embedded default: one file in the data folder."""
+    return f"sqlite:///{data_dir / 'central.db'}"
+
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,253}")
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str) or not found.strip() or len(found) > 300:
+        raise ValueError("a text that is not empty")
+    return found
+
+
+def _chain(found: Any) -> str:
+    try:
+        return check_id(_text(found), "chain")
+    except Refusal:
+        raise ValueError("letters, digits, - and _, 40 at most") from None
+
+
+def _host(found: Any) -> str:
+    if not _HOST.fullmatch(_text(found)):
+        raise ValueError("a host name or an address")
+    return str(found)
+
+
+def _port(found: Any) -> int:
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= 65535:
+        raise ValueError("a port number from 1 to 65535")
+    return found
+
+
+def _url(found: Any) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", _text(found)):
+        raise ValueError("an address like http://central.example:8700")
+    return str(found).rstrip("/")
+
+
+def _database(found: Any) -> str:
+    try:
+        backend = make_url(_text(found)).drivername
+    except ArgumentError:
+        backend = ""
+    if backend not in {"sqlite", "postgresql+psycopg"}:
+        raise ValueError("sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
+    return str(found)
+
+
+def _servers(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(s, str) for s in found):
+        raise ValueError('a list like ["ntp.aliyun.com:123"]')
+    for server in found:
+        host, _, port = server.rpartition(":")
+        if not _HOST.fullmatch(host or server) or (host and not port.isdigit()):
+            raise ValueError('a list like ["ntp.aliyun.com:123"]')
+    return tuple(s if ":" in s else f"{s}:123" for s in found)
+
+
+Kind = Callable[[Any], Any]
+_REQUIRED: Final[dict[str, Kind]] = {
+    "chain": _chain,
+    "data_dir": _text,
+    "name.zh": _text,
+    "name.en": _text,
+}
+_OPTIONAL: Final[dict[str, Kind]] = {
+    "database_url": _database,
+    "backup_dir": _text,
+    "ntp_servers": _servers,
+    "http.host": _host,
+    "http.port": _port,
+    "mqtt.host": _host,
+    "mqtt.port": _port,
+    "mqtt.username": _text,
+    "public.broker_host": _host,
+    "public.broker_port": _port,
+    "public.url": _url,
+}
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": each for inner, each in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _check(flat: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    good: dict[str, Any] = {}
+    lines = [f"{key} is missing" for key in _REQUIRED.keys() - flat.keys()]
+    for key, found in flat.items():
+        kind = _REQUIRED.get(key) or _OPTIONAL.get(key)
+        if kind is None:
+            lines.append(f"{key} is not a setting")
+            continue
+        try:
+            good[key] = kind(found)
+        except ValueError as fault:
+            lines.append(f"{key} must be {fault}, not {found!r}")
+    return good, sorted(lines)
+
+
+def _part(good: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {k.split(".")[1]: v for k, v in good.items() if k.startswith(f"{name}.")}
+
+
 def load(path: Path) -> Settings:
     """Read and check the file; raise SettingsFaults with every fault."""
-    raise NotImplementedError(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise SettingsFaults(path, (f"the file cannot be read ({fault.strerror})",)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise SettingsFaults(path, (f"the file is not TOML: {fault}",)) from None
+    good, lines = _check(_flat(document))
+    if lines:
+        raise SettingsFaults(path, tuple(lines))
+    home = path.resolve().parent
+    data_dir = home / good["data_dir"]
+    backup = good.get("backup_dir")
+    return Settings(
+        chain=good["chain"],
+        name=Names(**_part(good, "name")),
+        data_dir=data_dir,
+        database_url=good.get("database_url") or sqlite_url(data_dir),
+        http=Http(**_part(good, "http")),
+        mqtt=Mqtt(**_part(good, "mqtt")),
+        public=Public(**_part(good, "public")),
+        ntp_servers=good.get("ntp_servers", ()),
+        backup_dir=home / backup if backup else None,
+        path=path,
+    )
+
+
+TEMPLATE: Final = """\
+# Head office of Tillmesh. Change what you need, then start `tillmesh-central run` again.
+chain = {chain}
+data_dir = {data_dir}            # database, node key and PIN peppers; relative to this file
+{database}
+{backup}
+ntp_servers = {ntp}
+
+[name]
+zh = {zh}
+en = {en}
+
+[http]                      # where this machine serves the pages
+host = {http_host}
+port = {http_port}
+
+[mqtt]                      # the broker as this machine reaches it
+host = {mqtt_host}
+port = {mqtt_port}
+username = {username}
+
+[public]                    # the same, as shops reach it: this stands in their joining files
+broker_host = {broker_host}
+broker_port = {broker_port}
+url = {url}
+"""
+
+
+def write(settings: Settings, path: Path) -> None:
+    """Write a settings file that `load` reads back as the same settings."""
+
+    def quoted(value: object) -> str:
+        return msgspec.json.encode(str(value)).decode()
+
+    default = sqlite_url(settings.data_dir)
+    path.write_text(
+        TEMPLATE.format(
+            chain=quoted(settings.chain),
+            data_dir=quoted(settings.data_dir),
+            database=(
+                f"# database_url = {quoted('postgresql+psycopg://tillmesh@127.0.0.1/tillmesh')}"
+                if settings.database_url == default
+                else f"database_url = {quoted(settings.database_url)}"
+            ),
+            backup=(
+                f"backup_dir = {quoted(settings.backup_dir)}"
+                if settings.backup_dir
+                else '# backup_dir = "/var/backups/tillmesh"'
+            ),
+            ntp=msgspec.json.encode(settings.ntp_servers).decode(),
+            zh=quoted(settings.name.zh),
+            en=quoted(settings.name.en),
+            http_host=quoted(settings.http.host),
+            http_port=settings.http.port,
+            mqtt_host=quoted(settings.mqtt.host),
+            mqtt_port=settings.mqtt.port,
+            username=quoted(settings.mqtt.username),
+            broker_host=quoted(settings.public.broker_host),
+            broker_port=settings.public.broker_port,
+            url=quoted(settings.public.url),
+        ),
+        encoding="utf-8",
+    )

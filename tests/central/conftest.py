@@ -1,0 +1,61 @@
+"""A composed head office over SQLite and over a real PostgreSQL, with a clock that tests move."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from central.compose import HeadOffice, compose
+from central.settings import Names, Settings, sqlite_url
+from protocol.clock import ClockState, Reading
+from protocol.node.signing import make_key
+from tests.servers import PostgresServer, find_program, missing, postgres_server
+
+NOON = 1_795_000_000_000  # 2026-11-18
+
+
+class TestClock:
+    """Time stands until a test moves it."""
+
+    __test__ = False
+
+    def __init__(self, at_ms: int = NOON) -> None:
+        self.at_ms = at_ms
+        self.state = ClockState.TRUSTED
+
+    def read(self) -> Reading:
+        return Reading(self.at_ms, 20, self.state)
+
+    def forward(self, ms: int) -> None:
+        self.at_ms += ms
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    if not find_program("initdb"):
+        pytest.fail(missing("postgresql"))
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = sqlite_url(tmp_path)
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").fresh_database()
+    return Settings(
+        chain="bakery", name=Names(zh="小麦", en="Wheat"), data_dir=tmp_path, database_url=url
+    )
+
+
+@pytest.fixture
+def office(settings: Settings, clock: TestClock) -> Iterator[HeadOffice]:
+    make_key(settings.key_path)
+    composed = compose(settings, clock=clock)
+    yield composed
+    composed.books.database.close()
