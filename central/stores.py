@@ -1,10 +1,43 @@
 """Shops: adding one, the file it joins with, and the key it signs with."""
 
+import os
+import re
 from pathlib import Path
+from typing import Final
 
 import msgspec
+from sqlalchemy import Connection, select
 
-from central.recording import Desk
+from central.accounts import check_name
+from central.recording import Desk, record
+from promotions.ruleset import check_zone
+from protocol.errors import Refusal, Unavailable, define
+from protocol.events import NodeAccepted, StoreAdded
+from protocol.ids import ALL, CENTRAL, check_id, to_stream
+from protocol.node.signing import NodeKey
+from protocol.node.tables import READ
+
+PEPPER_BYTES: Final = 32
+_LINE: Final = re.compile(r"tillmesh-node\s+(\S+)\s+ed25519\s+([0-9a-fA-F]{64})")
+
+define(
+    {
+        "STORE_UNKNOWN": (
+            "There is no shop {store}. Add it first.",
+            "没有门店 {store}。请先添加。",
+        ),
+        "NODE_LINE_WRONG": (
+            "This is not the line that the shop showed (tillmesh-node SHOP ed25519 KEY). "
+            "Copy it whole.",
+            "这不是门店显示的公钥行（tillmesh-node 门店 ed25519 公钥）。请完整复制。",
+        ),
+        "PEPPER_MISSING": (
+            "The PIN pepper of shop {store} is missing ({path}). Restore it from your backup; "
+            "without it no PIN can be set.",
+            "门店 {store} 的 PIN 密钥文件缺失（{path}）。请从备份恢复，否则无法设置 PIN。",
+        ),
+    }
+)
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,43 +53,180 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str = ""
 
 
+def _quoted(value: str) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 class Stores:
     """Verbs of shops."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, key: NodeKey) -> None:
         self._desk = desk
+        self._key = key
 
     def add_store(self, store: Store, *, by: str) -> str:
         """Add a shop (or change its data); return its joining file, as TOML text.
 
         The pepper in it is made once per shop. Refusal ZONE_UNKNOWN, ID_UNREADABLE, NAME_MISSING.
         """
-        raise NotImplementedError
+        self._check(store)
+        self._make_pepper(store.store)
+        zh = check_name(store.name_zh or store.name_en)
+        said = StoreAdded(
+            store=store.store,
+            name={"zh": zh, "en": check_name(store.name_en or zh)},
+            zone=store.zone,
+            group=store.group,
+            tz=store.tz,
+            currency=store.currency,
+        )
+        with self._desk.books.begin() as tx:
+            before = self._find(tx, store.store)
+            if before is None or _event_of(before) != said:
+                record(self._desk, tx, {ALL: [(self._desk.new_id(), said)]}, by=by)
+        return self.joining_file(store.store)
+
+    @staticmethod
+    def _check(store: Store) -> None:
+        check_id(store.store, "shop")
+        if store.store == CENTRAL:
+            raise Refusal("ID_UNREADABLE", text=store.store, kind="shop")
+        check_id(store.zone, "price zone")
+        check_id(store.group, "shop group")
+        check_zone(store.tz)
+
+    def _make_pepper(self, store: str) -> None:
+        path = self.pepper_path(store)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(self._desk.random_bytes(PEPPER_BYTES).hex())
+            file.flush()
+            os.fsync(file.fileno())
 
     def joining_file(self, store: str) -> str:
         """The joining file again; Refusal STORE_UNKNOWN."""
-        raise NotImplementedError
+        found, settings = self.store(store), self._desk.settings
+        public = settings.public
+        rows = [
+            ("store", found.store),
+            ("chain", settings.chain),
+            ("zone", found.zone),
+            ("group", found.group),
+            ("tz", found.tz),
+            ("currency", found.currency),
+            ("central_public_key", self._key.public_hex),
+            ("central_http", public.url),
+            ("pepper", self.pepper(store).hex()),
+        ]
+        lines = [
+            f"# Joins the shop {found.store} to {settings.chain}. It holds the PIN pepper of the",
+            "# shop: keep it secret, use it once (tillmesh-edge init --join FILE), then delete it.",
+            *(f"{name} = {_quoted(value)}" for name, value in rows),
+            f"ntp = {msgspec.json.encode(settings.ntp_servers).decode()}",
+            "",
+            "[name]",
+            f"zh = {_quoted(found.name_zh)}",
+            f"en = {_quoted(found.name_en)}",
+            "",
+            "[broker]",
+            f"host = {_quoted(public.broker_host)}",
+            f"port = {public.broker_port}",
+            f"username = {_quoted(found.store)}",
+        ]
+        return "\n".join(lines) + "\n"
 
     def accept_node(self, line: str, *, by: str) -> str:
         """Accept `tillmesh-node {store} ed25519 {hex}`; return the shop (NODE_LINE_WRONG)."""
-        raise NotImplementedError
+        found = _LINE.fullmatch(line.strip())
+        if found is None:
+            raise Refusal("NODE_LINE_WRONG")
+        store, key = found[1], found[2].lower()
+        said = NodeAccepted(node=store, public_key=key)
+        with self._desk.books.begin() as tx:
+            known = self._find(tx, store)
+            if known is None:
+                raise Refusal("STORE_UNKNOWN", store=store[:40])
+            if known.public_key != key:
+                record(self._desk, tx, {to_stream(store): [(self._desk.new_id(), said)]}, by=by)
+        return store
 
     def node_key(self, store: str) -> str | None:
         """The public key (hex) that signs for a shop; None before it was accepted."""
-        raise NotImplementedError
+        with self._desk.books.database.reading() as connection:
+            found = self._find(connection, store)
+        return (found.public_key or None) if found else None
+
+    @staticmethod
+    def _find(connection: Connection, store: str) -> Store | None:
+        return next(iter(_rows(connection, store)), None)
 
     def stores(self) -> list[Store]:
         """All shops by id."""
-        raise NotImplementedError
+        with self._desk.books.database.reading() as connection:
+            return _rows(connection)
 
     def store(self, store: str) -> Store:
         """One shop; Refusal STORE_UNKNOWN."""
-        raise NotImplementedError
+        with self._desk.books.database.reading() as connection:
+            found = self._find(connection, store)
+        if found is None:
+            raise Refusal("STORE_UNKNOWN", store=store[:40])
+        return found
 
     def pepper(self, store: str) -> bytes:
         """The shop's PIN pepper, 32 bytes. Unavailable PEPPER_MISSING."""
-        raise NotImplementedError
+        path = self.pepper_path(store)
+        try:
+            pepper = bytes.fromhex(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            pepper = b""
+        if len(pepper) != PEPPER_BYTES:
+            raise Unavailable("PEPPER_MISSING", store=store, path=str(path))
+        return pepper
 
     def pepper_path(self, store: str) -> Path:
         """Where it is kept."""
         return self._desk.settings.peppers_dir / store
+
+
+def _rows(connection: Connection, store: str = "") -> list[Store]:
+    shop, node = READ["store"], READ["node"]
+    query = (
+        select(shop, node.c.public_key)
+        .outerjoin(node, node.c.store == shop.c.store)
+        .order_by(shop.c.store)
+    )
+    if store:
+        query = query.where(shop.c.store == store)
+    return [
+        Store(
+            store=row.store,
+            name_zh=row.name_zh,
+            name_en=row.name_en,
+            zone=row.zone,
+            group=row.stock_group,
+            tz=row.tz,
+            currency=row.currency,
+            public_key=row.public_key or "",
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def all_stores(connection: Connection) -> list[Store]:
+    """All shops by id, inside somebody else's read or transaction."""
+    return _rows(connection)
+
+
+def _event_of(store: Store) -> StoreAdded:
+    return StoreAdded(
+        store=store.store,
+        name={"zh": store.name_zh, "en": store.name_en},
+        zone=store.zone,
+        group=store.group,
+        tz=store.tz,
+        currency=store.currency,
+    )
