@@ -1,9 +1,123 @@
 """What somebody at head office should look at now: one list, each with what to do."""
 
-import msgspec
+from collections.abc import Callable, Iterable
+from typing import Final
 
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from central import watching
+from central.campaigns import answers_of
 from central.recording import Desk
-from protocol.errors import sentence
+from central.repricing import AGREED, OTHER_ENGINE
+from central.tables import reprice_result
+from protocol.clock import DAY_MS, ClockState
+from protocol.errors import define, sentence
+from protocol.node.tables import READ, digest_check, fork, parked, refused
+
+SKEW_MS: Final = 2_000
+ROWS_MAX: Final = 50
+RECENT_MS: Final = 7 * DAY_MS
+
+define(
+    {
+        "ALARM_FORK": (
+            "{stream} went on from one point in two ways (after event {seq}): a restored backup or "
+            "a copied disk. Both are kept and counted.",
+            "{stream} 在第 {seq} 条之后出现两个分支：可能是恢复了备份或复制了磁盘。"
+            "两个分支均已保留并计入。",
+        ),
+        "ALARM_FORK_DO": (
+            "Ask the shop what happened. If two machines run as this shop, switch one off now.",
+            "请询问门店。如果有两台机器以该门店身份运行，请立即关闭其中一台。",
+        ),
+        "ALARM_DIGEST": (
+            "The stock of {store} here and in the shop differ at event {seq}.",
+            "{store} 的库存在第 {seq} 条处，总部与门店不一致。",
+        ),
+        "ALARM_DIGEST_DO": (
+            "Run `tillmesh-central verify`, then `rebuild`. If it stays, do the same in the shop, "
+            "then call your operator.",
+            "请运行 `tillmesh-central verify`，再运行 `rebuild`。"
+            "若仍不一致，请在门店执行同样操作并联系管理员。",
+        ),
+        "ALARM_PARKED": (
+            "An event of {stream} ({type}, number {seq}) could not be used: {reason}",
+            "{stream} 的一条事件（{type}，第 {seq} 条）无法处理：{reason}",
+        ),
+        "ALARM_PARKED_DO": (
+            "It is kept. Update Tillmesh at head office and rebuild; if it stays, call your "
+            "operator.",
+            "该事件已保留。请升级总部软件并重建；若仍存在，请联系管理员。",
+        ),
+        "ALARM_REFUSED": (
+            "{count} messages were refused in the last day, the last one on {topic}: {detail}",
+            "过去一天拒绝了 {count} 条消息，最近一条在 {topic}：{detail}",
+        ),
+        "ALARM_REFUSED_DO": (
+            "Check which machine writes there, and that the shop's key was accepted here.",
+            "请检查是哪台机器在写入，以及该门店的公钥是否已在总部登记。",
+        ),
+        "ALARM_SILENT": (
+            "{store} has been silent for {minutes} minutes. It goes on selling; its figures here "
+            "are old.",
+            "{store} 已 {minutes} 分钟没有消息。门店仍可销售，但此处数据不是最新。",
+        ),
+        "ALARM_SILENT_DO": (
+            "Check the shop's internet line and whether its computer runs.",
+            "请检查门店网络和电脑是否正常运行。",
+        ),
+        "ALARM_NEVER": (
+            "{store} has never been in touch.",
+            "{store} 从未连接过。",
+        ),
+        "ALARM_NEVER_DO": (
+            "Join its computer with the shop's joining file, and accept its key here.",
+            "请用该门店的加入文件设置其电脑，并在此登记公钥。",
+        ),
+        "ALARM_CLOCK": (
+            "The clock of {store} is {state}, {offset} s away from ours: timed promotions may not "
+            "apply there.",
+            "{store} 的时钟状态为 {state}，与总部相差 {offset} 秒：限时促销可能不生效。",
+        ),
+        "ALARM_CLOCK_DO": (
+            "Give the shop time servers it can reach; a manager can confirm the time there.",
+            "请为门店配置可用的时间服务器；店长可在门店确认时间。",
+        ),
+        "ALARM_RULE": (
+            "{store} refuses the promotion {rule} (version {version}): {reason}",
+            "{store} 拒绝促销 {rule}（版本 {version}）：{reason}",
+        ),
+        "ALARM_RULE_DO": (
+            "Correct and publish the rule again, or update Tillmesh in the shop.",
+            "请修改并重新发布该促销，或升级门店软件。",
+        ),
+        "ALARM_PRICE": (
+            "{count} sales of {store} come out differently when priced again (last: {receipt}).",
+            "{store} 有 {count} 笔销售重新计价后不一致（最近：{receipt}）。",
+        ),
+        "ALARM_PRICE_DO": (
+            "Open the list of differences; compare the rules and versions of shop and head office.",
+            "请打开差异列表，核对门店与总部的规则和版本。",
+        ),
+        "ALARM_PORTS": (
+            "{store} reports: {detail}.",
+            "{store} 报告：{detail}。",
+        ),
+        "ALARM_PORTS_DO": (
+            "Ask the shop to look at its health page.",
+            "请让门店查看健康页面。",
+        ),
+        "ALARM_BROKER": (
+            "Head office does not reach the message broker: {detail}.",
+            "总部无法连接消息服务器：{detail}。",
+        ),
+        "ALARM_BROKER_DO": (
+            "Start the broker or correct its address in the settings. Shops go on selling.",
+            "请启动消息服务器或更正设置中的地址。门店可继续销售。",
+        ),
+    }
+)
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,22 +128,158 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     at_ms: int
     params: dict[str, str] = {}
+    params_zh: dict[str, str] = {}  # what is told otherwise in Chinese
+
+    def _params(self, language: str) -> dict[str, str]:
+        return {**self.params, **self.params_zh} if language.startswith("zh") else self.params
 
     def sentence(self, language: str) -> str:
         """What happened."""
-        return sentence(self.code, self.params, language)
+        return sentence(self.code, self._params(language), language)
 
     def todo(self, language: str) -> str:
         """What to do."""
-        return sentence(f"{self.code}_DO", self.params, language)
+        return sentence(f"{self.code}_DO", self._params(language), language)
+
+
+Look = Callable[[Connection, int], Iterable[Alarm]]
+
+
+def _forks(connection: Connection, _now: int) -> Iterable[Alarm]:
+    for row in connection.execute(select(fork).order_by(fork.c.at_ms.desc()).limit(ROWS_MAX)):
+        params = {"stream": row.stream, "seq": str(row.parent_seq)}
+        yield Alarm(
+            code="ALARM_FORK", level="bad", subject=row.stream, at_ms=row.at_ms, params=params
+        )
+
+
+def _digests(connection: Connection, _now: int) -> Iterable[Alarm]:
+    newest = (
+        select(digest_check.c.store, func.max(digest_check.c.seq).label("seq"))
+        .group_by(digest_check.c.store)
+        .subquery()
+    )
+    query = select(digest_check).join(
+        newest, (newest.c.store == digest_check.c.store) & (newest.c.seq == digest_check.c.seq)
+    )
+    for row in connection.execute(query.where(~digest_check.c.agreed)):
+        params = {"store": row.store, "seq": str(row.seq)}
+        yield Alarm(
+            code="ALARM_DIGEST", level="bad", subject=row.store, at_ms=row.at_ms, params=params
+        )
+
+
+def _parked(connection: Connection, now: int) -> Iterable[Alarm]:
+    for row in connection.execute(select(parked).order_by(parked.c.seq.desc()).limit(ROWS_MAX)):
+        params = {"stream": row.stream, "seq": str(row.seq), "type": row.type, "reason": row.reason}
+        yield Alarm(code="ALARM_PARKED", level="bad", subject=row.stream, at_ms=now, params=params)
+
+
+def _refused(connection: Connection, now: int) -> Iterable[Alarm]:
+    recent = refused.c.at_ms > now - DAY_MS
+    count = connection.execute(select(func.count()).select_from(refused).where(recent)).scalar()
+    last = connection.execute(select(refused).where(recent).order_by(refused.c.n.desc())).first()
+    if last is not None:
+        params = {"count": str(count), "topic": last.topic, "detail": last.detail}
+        yield Alarm(
+            code="ALARM_REFUSED", level="warn", subject=last.topic, at_ms=last.at_ms, params=params
+        )
+
+
+def _shops(connection: Connection, now: int) -> Iterable[Alarm]:
+    reports = watching.reports(connection)
+    stores = connection.execute(select(READ["store"].c.store)).scalars().all()
+    for store in stores:
+        report = reports.get(store)
+        if report is None or not report.seen_ms:
+            yield Alarm(
+                code="ALARM_NEVER", level="warn", subject=store, at_ms=0, params={"store": store}
+            )
+        elif report.offline(now):
+            minutes = max(0, now - report.seen_ms) // 60_000
+            params = {"store": store, "minutes": str(minutes)}
+            yield Alarm(
+                code="ALARM_SILENT", level="bad", subject=store, at_ms=report.seen_ms, params=params
+            )
+        else:
+            yield from _spoken(report)
+
+
+def _spoken(report: watching.ShopReport) -> Iterable[Alarm]:
+    """What a shop that is there complains about."""
+    store, at_ms = report.store, report.seen_ms
+    trusted = report.clock_state in {ClockState.TRUSTED, ClockState.HOLDOVER}
+    if report.epoch and (not trusted or abs(report.clock_offset_ms) > SKEW_MS):
+        offset = f"{report.clock_offset_ms / 1000:+.1f}"
+        params = {"store": store, "state": report.clock_state, "offset": offset}
+        yield Alarm(code="ALARM_CLOCK", level="warn", subject=store, at_ms=at_ms, params=params)
+    ill = {part: code for part, code in report.health.items() if code != "ok"}
+    if ill:
+        detail = ", ".join(f"{part}: {code}" for part, code in sorted(ill.items()))
+        params = {"store": store, "detail": detail[:300]}
+        yield Alarm(code="ALARM_PORTS", level="warn", subject=store, at_ms=at_ms, params=params)
+
+
+def _rules(connection: Connection, _now: int) -> Iterable[Alarm]:
+    for store, answer in answers_of(connection).items():
+        for rule in answer.refused:
+            params = {
+                "store": store,
+                "rule": rule.rule,
+                "version": str(rule.version),
+                "reason": rule.detail.get("en", rule.reason),
+            }
+            yield Alarm(
+                code="ALARM_RULE",
+                level="bad",
+                subject=store,
+                at_ms=answer.at_ms,
+                params=params,
+                params_zh={"reason": rule.detail.get("zh", rule.reason)},
+            )
+
+
+def _prices(connection: Connection, now: int) -> Iterable[Alarm]:
+    table = reprice_result
+    query = (
+        select(
+            table.c.store, func.count(), func.max(table.c.at_ms), func.max(table.c.receipt_number)
+        )
+        .where(table.c.outcome.not_in([AGREED, OTHER_ENGINE]), table.c.at_ms > now - RECENT_MS)
+        .group_by(table.c.store)
+    )
+    for store, count, at_ms, receipt in connection.execute(query):
+        params = {"store": store, "count": str(count), "receipt": receipt}
+        yield Alarm(code="ALARM_PRICE", level="bad", subject=store, at_ms=at_ms, params=params)
+
+
+LOOKS: Final[tuple[Look, ...]] = (
+    _forks,
+    _digests,
+    _parked,
+    _refused,
+    _shops,
+    _rules,
+    _prices,
+)
 
 
 class Alarms:
-    """Looks for what is wrong, each time anew."""
+    """Looks for what is wrong, each time anew. `link_fault` answers "" while the broker is up."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, link_fault: Callable[[], str]) -> None:
         self._desk = desk
+        self._link_fault = link_fault
 
     def alarms(self) -> list[Alarm]:
         """All alarms, the worst and newest first."""
-        raise NotImplementedError
+        now = self._desk.clock.read().at_ms
+        with self._desk.books.database.reading() as connection:
+            found = [alarm for look in LOOKS for alarm in look(connection, now)]
+        fault = self._link_fault()
+        if fault:
+            params = {"detail": fault}
+            found.append(
+                Alarm(code="ALARM_BROKER", level="bad", subject="broker", at_ms=now, params=params)
+            )
+        return sorted(found, key=lambda a: (a.level != "bad", -a.at_ms, a.code, a.subject))
