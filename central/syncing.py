@@ -99,7 +99,6 @@ class Syncing:
             key=key,
             clock=clock,
             react=react,
-            tick_s=0.02,  # neighbours' figures wait for it
         )
         self.replicator.on_hello = self._hello
         self.replicator.on_message = self._message
@@ -121,8 +120,10 @@ class Syncing:
             accepts=lambda peer, stream: stream == shop_stream(peer),
             key_of=self._key_of,
             peer_of=lambda topic: topic.name,
+            hears=lambda topic: topic.branch == "up",
             writes=list,
             follows=list,
+            tick_s=0.02,  # neighbours' figures wait for it
             returns_own=True,
         )
 

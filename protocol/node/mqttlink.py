@@ -192,6 +192,7 @@ class MqttLink:
         self, _client: mqtt.Client, _data: object, _flags: object, code: object, *_: object
     ) -> None:
         self.fault = str(code)
+        self._ended.set()
         if self.up:
             now = time.monotonic()
             self._lost = [t for t in self._lost if now - t < 60] + [now]

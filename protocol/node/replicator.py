@@ -51,6 +51,8 @@ class Side(msgspec.Struct, frozen=True):
     peer_of: Callable[[Topic], str]  # who speaks on this topic
     writes: Callable[[], Iterable[str]]  # streams of our own, named in our hello
     follows: Callable[[], Iterable[str]]
+    hears: Callable[[Topic], bool]  # what is not for us is dropped (amqtt delivers too much)
+    tick_s: float = 0.1  # how often timers are looked at; arrivals and commits wake at once
     returns_own: bool = False  # head office gives a shop its own lost events back
 
 
@@ -88,7 +90,6 @@ class Replicator:
         key: signing.NodeKey,
         clock: Clock,
         react: React | None = None,
-        tick_s: float = 0.1,
     ) -> None:
         self.side = side
         self.books = books
@@ -104,7 +105,6 @@ class Replicator:
         self.on_tick: Callable[[float], None] = lambda *_: None
         self.on_link: Callable[[bool], None] = lambda *_: None
         self.react = react
-        self._tick_s = tick_s  # how often timers are looked at; arrivals and commits wake at once
         self.link = MqttLink(
             broker,
             side.subscriptions,
@@ -164,7 +164,7 @@ class Replicator:
     def _turn(self) -> None:
         items: list[Message | str] = []
         with contextlib.suppress(queue.Empty):
-            items.append(self._inbox.get(timeout=self._tick_s))
+            items.append(self._inbox.get(timeout=self.side.tick_s))
             while len(items) < GROUP_MAX:
                 items.append(self._inbox.get_nowait())
         group: list[Incoming] = []
@@ -237,6 +237,8 @@ class Replicator:
         try:
             if topic is None:
                 raise Corrupt("MESSAGE_UNREADABLE", detail="an unknown topic")
+            if not self.side.hears(topic):
+                return
             peer = self.side.peer_of(topic)
             if topic.leaf == "journal":
                 batch = wire.decode(Batch, message.payload)
