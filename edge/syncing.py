@@ -64,6 +64,7 @@ class Syncing:
         self._topics = Topics(settings.chain)
         self._stream = shop_stream(settings.store)
         self._central_seen = 0.0
+        self._heard_ms = 0
         self._beat_at = 0.0
         self._acked_seq = self._acked_before()
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
@@ -124,6 +125,10 @@ class Syncing:
         with self._books.database.reading() as connection:
             return self._books.journal.acked(connection, CENTRAL, self._stream).seq
 
+    def heard_ms(self) -> int:
+        """When head office last said anything, UTC ms by our clock; 0 for never."""
+        return self._heard_ms
+
     def status(self) -> LinkStatus:
         """From any thread."""
         state = self.replicator.status()
@@ -154,12 +159,19 @@ class Syncing:
         self._changed()
 
     def _hello(self, _peer: str, hello: Hello) -> None:
-        self._central_seen = time.monotonic() if hello.alive else 0.0
+        if hello.alive:
+            self._heard()
+        else:
+            self._central_seen = 0.0
         self._changed()
+
+    def _heard(self) -> None:
+        self._central_seen = time.monotonic()
+        self._heard_ms = self._clock.read().at_ms
 
     def _acked(self, _peer: str, ack: Ack) -> None:
         fresh = time.monotonic() - self._central_seen >= CENTRAL_SILENT_S
-        self._central_seen = time.monotonic()
+        self._heard()
         for cursor in ack.cursors:
             if cursor.stream == self._stream and cursor.status != "refused":
                 with self._books.database.reading() as connection:
@@ -185,7 +197,7 @@ class Syncing:
     def _beacon(self, beacon: Beacon) -> None:
         public = self._settings.central_public_key
         wire.check_signature(beacon, lambda data, sig: signing.check(public, data, sig))
-        self._central_seen = time.monotonic()
+        self._heard()
         if isinstance(self._clock, NtpClock) and beacon.clk.state in {"trusted", "holdover"}:
             self._clock.take_beacon(beacon.clk.at_ms, beacon.clk.u_ms)
 
