@@ -195,11 +195,11 @@ class Syncing:
     def _hello(self, peer: str, hello: Hello) -> None:
         with self._books.database.begin() as tx:
             watching.greeted(tx, hello, now_ms=self._clock.read().at_ms)
-        self._hub.publish("node", {"store": peer})
+        self._hub.publish("shop", {"store": peer, "alive": hello.alive})
 
     def _acked(self, peer: str, ack: Ack) -> None:
         self._hub.publish(
-            "acked", {"store": peer, "cursors": {c.stream: c.upto for c in ack.cursors}}
+            "ack", {"store": peer, "cursors": {c.stream: c.upto for c in ack.cursors}}
         )
 
     def _message(self, topic: Topic, message: Message) -> None:
@@ -209,7 +209,7 @@ class Syncing:
                 raise Corrupt("MESSAGE_UNREADABLE", detail=f"{heart.node} beats as {topic.name}")
             with self._books.database.begin() as tx:
                 watching.beat(tx, heart, now_ms=self._clock.read().at_ms)
-            self._hub.publish("node", {"store": topic.name})
+            self._hub.publish("shop", {"store": topic.name, "alive": True})
         elif topic.leaf == "req":
             question = wire.decode(Request, message.payload)
             if question.kind == "stock":
@@ -253,6 +253,9 @@ class Syncing:
         for group, store, skus in self._figures.due(now_s):
             for figures in self._figures_of(store, skus):
                 self.replicator.publish(self._topics.group(group), figures)
+                self._hub.publish(
+                    "stock", {"store": store, "at": figures.at, "figures": figures.figures}
+                )
         if now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s
             beacon = Beacon(node=CENTRAL, clk=clk_of(self._clock))
