@@ -152,18 +152,15 @@ def _plain(problem: Problem, work: Work) -> Found:
 
 def _best_part(problem: Problem, part: Part, nobody: Watched, work: Work) -> tuple[int, Any, int]:
     """(saving, ties, bound) of one component by the cheapest method that settles it."""
-    if not part.coupling or search_size(part) <= SMALL_SEARCH:
+    if problem.levels or not part.coupling or search_size(part) <= SMALL_SEARCH:
         found = _by_states(problem, part, nobody, work)
         if found is not None:
             return found
-    if problem.levels:
-        solution: Solution | None = None
-    else:
-        solution = _swept(part, work)
-        if solution is None and part.coupling:
-            found = _by_states(problem, part, nobody, work)
-            if found is not None:
-                return found
+    solution = None if problem.levels else _swept(part, work)
+    if solution is None and not problem.levels:
+        found = _by_states(problem, part, nobody, work)
+        if found is not None:
+            return found
     if solution is None:
         solution = rough_packing(part, work, levels=problem.levels)
     mask = 0

@@ -4,22 +4,21 @@ Nothing here asks the time or raises: a fault inside a rule becomes that rule's 
 and the basket is priced without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
 
-from promotions import alternative, evidence
+from promotions import alternative
 from promotions.alternative import Found
 from promotions.basket import BasketLine, Context
 from promotions.conditions import filtered
+from promotions.evidence import Evidence
 from promotions.kinds.gift import Gift
 from promotions.lines import Line, prepare
-from promotions.plays import Candidate, Exhausted, Work
+from promotions.plays import Candidate, Work
 from promotions.problem import Problem
 from promotions.ruleset import Live, RuleSet
 from promotions.stages import Step, line_places, run_compounds, run_orders
-from promotions.trace import Applied, Outcome, Verdict, filtered_outcome, no_item
+from promotions.trace import Applied, Outcome, Verdict, alone
 
 CHOICES_MAX = 512
 BUDGET_LEAST = 500
@@ -29,56 +28,57 @@ class PricedBasket:
     """What the basket saves, where, by which rules, and the fate of every rule."""
 
     __slots__ = (
-        "_context",
-        "_lines",
-        "_outcomes",
-        "_rule_set",
-        "applied",
+        "_evidence",
         "exact",
         "gifts",
         "per_line",
         "total_discount_minor",
+        "touching",
         "upper_bound_minor",
     )
 
-    def __init__(self, lines: list[Line], rule_set: RuleSet, context: Context) -> None:
-        self._lines = lines
-        self._rule_set = rule_set
-        self._context = context
-        self._outcomes: dict[str, Outcome] = {}
-        self.per_line = [0] * len(lines)
-        self.applied: list[Applied] = []
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self.touching: dict[str, Outcome] = {}
+        self.per_line = evidence.per_line
         self.gifts: list[tuple[str, int]] = []
         self.total_discount_minor = 0
         self.exact = True
         self.upper_bound_minor = 0
 
     @property
-    def touching(self) -> dict[str, Outcome]:
-        """The outcomes of the rules that touch the basket, by rule id."""
-        return self._outcomes
+    def applied(self) -> list[Applied]:
+        """The rules that gave a discount or a gift."""
+        return self._evidence.applied
 
     @property
     def gross_minor(self) -> int:
         """The basket at list price (returned lines are 0)."""
-        return sum(line.gross for line in self._lines)
+        return sum(line.gross for line in self._evidence.lines)
 
     def why_not(self, rule_id: str) -> Outcome:
         """The outcome of one rule."""
-        known = self._outcomes.get(rule_id)
+        known = self.touching.get(rule_id)
         if known is not None:
             return known
-        live = self._rule_set.live.get(rule_id)
+        evidence = self._evidence
+        live = evidence.rule_set.live.get(rule_id)
         if live is None:
-            return Outcome(rule_id, "RULE_UNKNOWN", lambda: {"have": len(self._rule_set.live)})
-        code = filtered(live, self._context)
-        if code:
-            return filtered_outcome(live, self._context, code)
-        return no_item(live, self._lines)
+            return Outcome(rule_id, "RULE_UNKNOWN", evidence)
+        return Outcome(rule_id, filtered(live, evidence.context) or "NO_ELIGIBLE_ITEM", evidence)
 
     def outcomes(self) -> dict[str, Outcome]:
         """The outcome of every rule of the set."""
-        return {rule_id: self.why_not(rule_id) for rule_id in self._rule_set.live}
+        evidence, known = self._evidence, self.touching
+        context = evidence.context
+        found: dict[str, Outcome] = {}
+        for rule_id, live in evidence.rule_set.live.items():
+            outcome = known.get(rule_id)
+            if outcome is None:
+                code = filtered(live, context) or "NO_ELIGIBLE_ITEM"
+                outcome = Outcome(rule_id, code, evidence)
+            found[rule_id] = outcome
+        return found
 
 
 def _matched(lines: Sequence[Line], rule_set: RuleSet) -> dict[Live, list[Line]]:
@@ -113,44 +113,68 @@ class Pricing:
         self.context = context
         self.levels = context.resolution == "priority"
         self.budget = context.budget
-        self.result = PricedBasket(self.lines, rule_set, context)
-        self.candidates: list[Candidate] = []
+        self.evidence = Evidence(self.lines, rule_set, context)
+        self.result = PricedBasket(self.evidence)
+        self.candidates = self.evidence.candidates
 
     def run(self) -> PricedBasket:
         """Price the basket."""
-        self._sift()
-        found = self._choose() if self.candidates else None
-        if found is not None:
-            self._write(found[0], found[1])
+        for live, lines in sorted(
+            _matched(self.lines, self.rule_set).items(), key=lambda each: each[0].key
+        ):
+            try:
+                self._sift(live, lines)
+            except Exception as fault:  # noqa: BLE001  a rule must never stop a sale
+                self._fail(live, fault)
+        self._settle()
         self._explain()
         return self.result
 
-    def _guarded(self, live: Live, work: Callable[[], Any]) -> Any:
-        try:
-            return work()
-        except Exhausted:
-            raise
-        except Exception as fault:  # noqa: BLE001  a rule must never stop a sale
-            text = f"{type(fault).__name__}: {fault}"
-            self.result.touching[live.id] = Outcome(live.id, "RULE_ERROR", lambda: {"fault": text})
-            return None
+    def _settle(self) -> None:
+        """Choose and write; a rule that fails is left out, and if none owns up, all are."""
+        while self.candidates:
+            try:
+                found, problem = self._choose()
+                self._write(found, problem)
+            except Exception as fault:  # noqa: BLE001  a rule must never stop a sale
+                self._leave_out(fault)
+            else:
+                return
 
-    def _sift(self) -> None:
-        """Rules that touch the basket: filtered ones get their outcome, the others compete."""
-        matched = _matched(self.lines, self.rule_set)
-        for live in sorted(matched, key=lambda each: each.key):
-            code = self._guarded(live, partial(filtered, live, self.context))
-            if code:
-                self.result.touching[live.id] = filtered_outcome(live, self.context, code)
-            elif code is not None:
-                lines = matched[live]
-                if len(live.slots) > 1 and not all(
-                    any(slot.matches(line) for line in lines) for slot in live.slots
-                ):
-                    self.result.touching[live.id] = no_item(live, self.lines)
-                    continue
-                bit = 1 << len(self.candidates)
-                self.candidates.append(Candidate(live, bit, lines))
+    def _leave_out(self, fault: Exception) -> None:
+        self.evidence.applied.clear()
+        self.result.gifts.clear()
+        guilty = []
+        for candidate in self.candidates:
+            self.result.touching.pop(candidate.live.id, None)
+            try:
+                found = self._solve(self._problem([candidate]))
+                self._written(found, self._problem([candidate]))
+            except Exception:  # noqa: BLE001  the search for the guilty one
+                guilty.append(candidate)
+        for candidate in guilty or list(self.candidates):
+            self._fail(candidate.live, fault)
+            self.candidates.remove(candidate)
+
+    def _fail(self, live: Live, fault: Exception) -> None:
+        self.evidence.faults[live.id] = f"{type(fault).__name__}: {fault}"
+        self.result.touching[live.id] = Outcome(live.id, "RULE_ERROR", self.evidence)
+
+    def _sift(self, live: Live, lines: list[Line]) -> None:
+        """A rule that touches the basket: a filtered one gets its outcome, others compete."""
+        held = self.context.cache_version
+        free = live.free and (held is None or live.version <= held)
+        code = "" if free else filtered(live, self.context)
+        if not code and len(live.slots) > 1:
+            for slot in live.slots:
+                if not any(slot.matches(line) for line in lines):
+                    code = "NO_ELIGIBLE_ITEM"
+        if code:
+            self.result.touching[live.id] = Outcome(live.id, code, self.evidence)
+            return
+        candidate = Candidate(live, 1 << len(self.candidates), lines)
+        candidate.short = alone(candidate, self.lines)
+        self.candidates.append(candidate)
 
     def _problem(self, rules: Sequence[Candidate]) -> Problem:
         return Problem(self.lines, rules, levels=self.levels)
@@ -206,9 +230,10 @@ class Pricing:
     def _solve(self, problem: Problem) -> Found:
         return alternative.solve(problem, Work(max(BUDGET_LEAST, self.budget)))
 
-    def _write(self, found: Found, problem: Problem) -> None:
-        """Write the chosen packing line by line, and run the later stages on real lines."""
-        result = self.result
+    def _written(
+        self, found: Found, problem: Problem
+    ) -> tuple[dict[Candidate, dict[int, int]], list[int]]:
+        """Discount per rule and line, and net per line: later stages run on the real lines."""
         nets = {line.index: line.gross for line in self.lines}
         given: dict[Candidate, dict[int, int]] = {}
         for play in sorted(found.plays, key=lambda each: (each.candidate.live.key, each.used)):
@@ -217,18 +242,26 @@ class Pricing:
                 own[index] = own.get(index, 0) + part
                 nets[index] -= part
         steps: list[Step] = []
-        run_compounds(problem.compounds, nets, steps)
+        if problem.compounds or problem.orders:
+            run_compounds(problem.compounds, nets, steps)
         after = [nets[line.index] for line in self.lines]
-        run_orders(problem.orders, after, line_places(self.lines, problem.orders), steps)
+        if problem.orders:
+            run_orders(problem.orders, after, line_places(self.lines, problem.orders), steps)
         for step in steps:
             own = given.setdefault(step.candidate, {})
             for index, part in step.parts:
                 own[index] = own.get(index, 0) + part
+        return given, after
+
+    def _write(self, found: Found, problem: Problem) -> None:
+        """Write the chosen packing line by line."""
+        given, after = self._written(found, problem)
         for candidate, parts in given.items():
             self._apply(candidate, parts)
-        result.per_line = [line.gross - net for line, net in zip(self.lines, after, strict=True)]
+        result = self.result
+        result.per_line[:] = (ln.gross - net for ln, net in zip(self.lines, after, strict=True))
         result.total_discount_minor = sum(result.per_line)
-        result.upper_bound_minor = found.upper_bound
+        result.upper_bound_minor = max(found.upper_bound, result.total_discount_minor)
         result.exact = found.upper_bound == result.total_discount_minor
 
     def _apply(self, candidate: Candidate, parts: dict[int, int]) -> None:
@@ -236,39 +269,21 @@ class Pricing:
         gifts = [(terms.gift_sku, terms.gift_qty)] if isinstance(terms, Gift) else []
         per_line = sorted(parts.items())
         applied = Applied(live.id, live.version, sum(parts.values()), per_line, gifts)
-        self.result.applied.append(applied)
+        self.evidence.applied.append(applied)
         self.result.gifts += gifts
-        self.result.touching[live.id] = Outcome(
-            live.id,
-            "APPLIED",
-            lambda: {
-                "discount_minor": applied.discount_minor,
-                "per_line": applied.per_line,
-                "gifts": applied.gifts,
-                "currency": self.context.currency,
-            },
-        )
+        self.result.touching[live.id] = Outcome(live.id, "APPLIED", self.evidence)
 
     def _explain(self) -> None:
-        by_id = {candidate.live.id: candidate for candidate in self.candidates}
-        applied = [by_id[each.rule_id].live for each in self.result.applied]
+        touching, evidence = self.result.touching, self.evidence
+        live_by_id = self.rule_set.live
+        applied = [live_by_id[each.rule_id] for each in evidence.applied]
         verdict = Verdict(self.lines, applied, levels=self.levels)
+        evidence.verdict = verdict
         for candidate in self.candidates:
-            live = candidate.live
-            if live.id in self.result.touching:
-                continue
-            code = self._guarded(live, partial(verdict.code, candidate))
-            if code is not None:
-                self.result.touching[live.id] = self._missed(candidate, code, verdict)
-
-    def _missed(self, candidate: Candidate, code: str, verdict: Verdict) -> Outcome:
-        result, currency = self.result, self.context.currency
-
-        def make() -> dict[str, Any]:
-            data = evidence.numbers(candidate, code, verdict, result.applied, result.per_line)
-            return {"currency": currency, **data}
-
-        return Outcome(candidate.live.id, code, make)
+            rule_id = candidate.live.id
+            if rule_id not in touching:
+                code = candidate.short or verdict.code(candidate)
+                touching[rule_id] = Outcome(rule_id, code, evidence)
 
 
 def price(basket: Sequence[BasketLine], rule_set: RuleSet, context: Context) -> PricedBasket:

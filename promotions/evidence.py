@@ -1,17 +1,20 @@
-"""The numbers behind a verdict on an active rule: have and need, nearest miss, winner and by how much.
+"""The numbers behind a verdict: have and need, nearest miss, winner and by how much.
 
 Worked out on demand: the code of a rule is needed at every price, its numbers when somebody looks.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
+from promotions import conditions
 from promotions.alternative import solve
+from promotions.basket import Context
 from promotions.kinds.bundle import Bundle
 from promotions.kinds.tier_qty import Tiers
-from promotions.lines import MILLI
+from promotions.lines import MILLI, Line
 from promotions.plays import Candidate, Work, bundle_lines
 from promotions.problem import Problem
+from promotions.ruleset import Live, RuleSet
 from promotions.scope import Selector
 from promotions.trace import ALONE_BUDGET, Applied, Verdict, slot_gap
 
@@ -27,7 +30,8 @@ def goods(select: Selector) -> dict[str, Any]:
     }
 
 
-def _quantity(candidate: Candidate) -> dict[str, Any]:
+def _quantity(candidate: Candidate, evidence: "Evidence") -> dict[str, Any]:
+    del evidence
     terms = candidate.live.terms
     if isinstance(terms, Bundle):
         lines = bundle_lines(candidate)
@@ -44,7 +48,9 @@ def _quantity(candidate: Candidate) -> dict[str, Any]:
     return {"have_milli": have, "need_milli": need, **goods(select)}
 
 
-def _spend(candidate: Candidate, verdict: Verdict, nets: Sequence[int]) -> dict[str, Any]:
+def _spend(candidate: Candidate, evidence: "Evidence") -> dict[str, Any]:
+    verdict = evidence.verdict
+    nets = [line.gross - part for line, part in zip(evidence.lines, evidence.per_line, strict=True)]
     terms = candidate.live.terms
     before = getattr(terms, "before", False)
     gross = sum(line.gross for line in candidate.lines)
@@ -58,7 +64,8 @@ def _spend(candidate: Candidate, verdict: Verdict, nets: Sequence[int]) -> dict[
     }
 
 
-def _lost(candidate: Candidate, verdict: Verdict, applied: Sequence[Applied]) -> dict[str, Any]:
+def _lost(candidate: Candidate, evidence: "Evidence") -> dict[str, Any]:
+    verdict, applied = evidence.verdict, evidence.applied
     own = {line.index for line in candidate.lines}
     group = candidate.live.group
     winners = [
@@ -78,20 +85,76 @@ def _lost(candidate: Candidate, verdict: Verdict, applied: Sequence[Applied]) ->
     }
 
 
-def numbers(
-    candidate: Candidate,
-    code: str,
-    verdict: Verdict,
-    applied: Sequence[Applied],
-    per_line: Sequence[int],
-) -> dict[str, Any]:
-    """The figures for one code of the second table."""
-    if code == "QTY_SHORT":
-        return _quantity(candidate)
-    if code == "SPEND_SHORT":
-        nets = [line.gross - part for line, part in zip(verdict.lines, per_line, strict=True)]
-        return _spend(candidate, verdict, nets)
-    if code == "ZERO_EFFECT":
-        worth = sum(line.gross for line in candidate.lines)
-        return {"gross_minor": worth, "cap_minor": candidate.live.cap}
-    return _lost(candidate, verdict, applied)
+class Evidence:
+    """The source of all numbers of one priced basket (it knows no outcome, so nothing is cyclic)."""
+
+    __slots__ = (
+        "applied",
+        "candidates",
+        "context",
+        "faults",
+        "lines",
+        "per_line",
+        "rule_set",
+        "verdict",
+    )
+
+    def __init__(self, lines: list[Line], rule_set: RuleSet, context: Context) -> None:
+        self.lines = lines
+        self.rule_set = rule_set
+        self.context = context
+        self.applied: list[Applied] = []
+        self.candidates: list[Candidate] = []
+        self.per_line = [0] * len(lines)
+        self.verdict = Verdict(lines, [], levels=False)
+        self.faults: dict[str, str] = {}
+
+    def numbers(self, rule_id: str, code: str) -> dict[str, Any]:
+        """The numbers behind a code."""
+        if code == "RULE_ERROR":
+            return {"fault": self.faults.get(rule_id, "")}
+        live = self.rule_set.live.get(rule_id)
+        if live is None:
+            return {"rules": len(self.rule_set.live)}
+        if code == "APPLIED":
+            return self._applied(rule_id)
+        if code == "NO_ELIGIBLE_ITEM":
+            return self._missing(live)
+        if code in OWN_NUMBERS:
+            candidate = next(each for each in self.candidates if each.live is live)
+            data = OWN_NUMBERS[code](candidate, self)
+            return {"currency": self.context.currency, **data}
+        return conditions.numbers(live, self.context, code)
+
+    def _applied(self, rule_id: str) -> dict[str, Any]:
+        applied = next(each for each in self.applied if each.rule_id == rule_id)
+        return {
+            "discount_minor": applied.discount_minor,
+            "per_line": applied.per_line,
+            "gifts": applied.gifts,
+            "currency": self.context.currency,
+        }
+
+    def _missing(self, live: Live) -> dict[str, Any]:
+        slots = [s for s in live.slots if not any(s.matches(line) for line in self.lines)]
+        groups = {line.group for line in self.lines if line.group}
+        data: dict[str, Any] = goods(slots[0]) if slots else {}
+        return {**data, "basket_groups": sorted(groups)[:NAMES_MAX]}
+
+
+def _zero(candidate: Candidate, evidence: Evidence) -> dict[str, Any]:
+    del evidence
+    worth = sum(line.gross for line in candidate.lines)
+    return {"gross_minor": worth, "cap_minor": candidate.live.cap}
+
+
+OWN_NUMBERS: Final[dict[str, Callable[[Candidate, Evidence], dict[str, Any]]]] = {
+    "QTY_SHORT": _quantity,
+    "SPEND_SHORT": _spend,
+    "ZERO_EFFECT": _zero,
+    "EXCLUSIVE_OTHER": _lost,
+    "LOST_TO_BETTER": _lost,
+    "NOTHING_LEFT": _lost,
+    "GROUP_TAKEN": _lost,
+    "LOST_TO_PRIORITY": _lost,
+}

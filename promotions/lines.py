@@ -12,6 +12,7 @@ from promotions.figures import FIGURE_MAX
 from protocol.money import half_up_ratio
 
 MILLI = 1000
+NOTHING = BasketLine(sku="", qty_milli=0)  # stands for a line that cannot be read
 
 
 class Line:
@@ -63,5 +64,11 @@ class Line:
 
 
 def prepare(basket: Sequence[BasketLine]) -> list[Line]:
-    """All lines, in basket order."""
-    return [Line(i, line) for i, line in enumerate(basket)]
+    """All lines, in basket order; one with figures of a wrong type counts for nothing."""
+    lines = []
+    for i, line in enumerate(basket):
+        try:
+            lines.append(Line(i, line))
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            lines.append(Line(i, NOTHING))
+    return lines

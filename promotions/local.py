@@ -73,15 +73,14 @@ class Pack(NamedTuple):
 
 def rate_of(candidate: Candidate, line: Line) -> Rated:
     """The rule's rate on the line, floor included."""
-    return Rated(candidate, floored(candidate.module.rate(candidate.live.terms, line), line))
+    return Rated(candidate, floored(candidate.live.module.rate(candidate.live.terms, line), line))
 
 
 def pack_of(candidate: Candidate, line: Line) -> Pack:
     """One application of a bundle of one slot on one line."""
     bundle = candidate.live.terms
     assert isinstance(bundle, Bundle)  # noqa: S101  by the stage of the rule
-    size = bundle.slots[0].qty
-    rewarded = bundle.count if bundle.on in {"cheapest", "dearest"} else size
+    size, rewarded = candidate.live.size, candidate.live.paid
     given = bundle.saving(line.p * rewarded)
     if line.room is not None:
         given = min(given, line.room * (size if bundle.spread else rewarded))
@@ -157,13 +156,11 @@ class Local:
         """By units: the best discount of line rules and packs together."""
         n, line = self.line.n, self.line
         rows = self._by_rules(n) if self.rated else [(0, NO_PLAY)] * (n + 1)
-        top: dict[int, int] = {}
-        for _, size, given in self.packs:
-            if given > top.get(size, 0):
-                top[size] = given
+        top: dict[int, Pack] = {}  # no other line sees these rules, so one of equals will do
         for pack in self.packs:
-            if pack.given <= 0 or pack.given < top[pack.size]:
-                continue
+            if pack.given > 0 and (pack.size not in top or pack.given > top[pack.size].given):
+                top[pack.size] = pack
+        for pack in top.values():
             play = pack.play(line)
             for units in range(pack.size, n + 1):
                 value, ties = rows[units - pack.size]

@@ -49,13 +49,13 @@ class Work:
 class Candidate:
     """A rule that matches lines of the basket; `bit` is its place in applied masks."""
 
-    __slots__ = ("bit", "lines", "live", "module", "whole")
+    __slots__ = ("bit", "lines", "live", "short", "whole")
 
     def __init__(self, live: Live, bit: int, lines: list[Line], whole: int | None = None) -> None:
         self.live = live
         self.bit = bit
         self.lines = lines
-        self.module = live.module
+        self.short = ""  # why it would do nothing even as the only rule
         self.whole = whole
 
     @property
@@ -161,8 +161,8 @@ def covering(candidate: Candidate, counts: Sequence[int]) -> Play | None:
 
 def _rates(candidate: Candidate, terms: object, counts: Sequence[int]) -> list[Ratio] | None:
     if not isinstance(terms, Tiers):
-        module = candidate.module
-        return [floored(module.rate(terms, line), line) for line in candidate.lines]
+        rate = candidate.live.module.rate
+        return [floored(rate(terms, line), line) for line in candidate.lines]
     milli = 0
     for line, k in zip(candidate.lines, counts, strict=True):
         if k:
@@ -236,22 +236,14 @@ def bundle_lines(candidate: Candidate) -> list[Line]:
     return [line for line in candidate.lines if not line.lot]
 
 
-def playable(candidate: Candidate) -> Candidate | None:
-    """The candidate with the lines it can play on, or None when it can never play here."""
-    live = candidate.live
-    bundle, limits = live.terms, live.rule.limits
-    if not isinstance(bundle, Bundle):
-        return None if limits.max_units == 0 or live.cap == 0 else candidate
-    lines = bundle_lines(candidate)
-    units = sum(line.n for line in lines)
-    if units < bundle.size or limits.max_applications == 0 or live.cap == 0:
-        return None
-    single = len(bundle.slots) == 1 and not bundle.retailer
-    if single and not bundle.saving(most_rewarded(bundle, lines)):
-        return None
-    if len(lines) == len(candidate.lines):
+def playable(candidate: Candidate) -> Candidate:
+    """The candidate with the lines it can play on: a bundle takes no lots."""
+    if candidate.live.stage != "bundle":
         return candidate
-    return Candidate(live, candidate.bit, lines)
+    for line in candidate.lines:
+        if line.lot:
+            return Candidate(candidate.live, candidate.bit, bundle_lines(candidate))
+    return candidate
 
 
 def most_rewarded(bundle: Bundle, lines: Sequence[Line]) -> int:

@@ -20,12 +20,8 @@ class Problem:
             stage = "order" if candidate.live.stage == "order" else "unit"
             if stage == "unit" and candidate.live.mode == "compound":
                 stage = "compound"
-            if stage == "unit":
-                fitted = playable(candidate)
-                if fitted is not None:
-                    stages[stage].append(fitted)
-            elif candidate.lines:
-                stages[stage].append(candidate)
+            if not candidate.short:
+                stages[stage].append(playable(candidate) if stage == "unit" else candidate)
         self.units = stages["unit"]
         self.compounds, self.orders = stages["compound"], stages["order"]
         self.apart = all(candidate.live.cap is None for candidate in self.compounds)

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from promotions.kinds import KINDS, Terms
+from promotions.kinds.bundle import Bundle
 from promotions.rule import Rule, slots_of
 from promotions.scope import Selector
 from promotions.window import Window, zone_of
@@ -43,9 +44,12 @@ class Live:
         "key",
         "mode",
         "module",
+        "paid",
         "plain",
         "priority",
         "rule",
+        "simple",
+        "size",
         "slots",
         "stage",
         "terms",
@@ -81,8 +85,24 @@ class Live:
         except (KeyError, AttributeError, TypeError) as fault:
             self.stage, self.slots, self.broken = "none", (), repr(fault)
             self.module = KINDS["gift"].module
+        self.size = self.paid = 0
+        self.simple = False
+        if isinstance(rule.terms, Bundle):
+            self._measure(rule.terms)
         plain = self.slots[0] if len(self.slots) == 1 else None
         self.plain = plain is not None and not plain.exclude_skus and not plain.exclude_groups
+
+    def _measure(self, bundle: Bundle) -> None:
+        """Units and rewarded units of an application; simple: one slot and no limit."""
+        self.size = self.paid = bundle.size
+        if bundle.on in {"cheapest", "dearest"}:
+            self.paid = bundle.count
+        self.simple = (
+            len(bundle.slots) == 1
+            and not bundle.retailer
+            and self.cap is None
+            and self.rule.limits.max_applications is None
+        )
 
 
 def document_digest(rule: Rule) -> bytes:

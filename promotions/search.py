@@ -181,12 +181,7 @@ def couples(candidate: Candidate, *, levels: bool) -> bool:
     live = candidate.live
     if live.stage == "line":
         return live.cap is not None or live.rule.limits.max_units is not None
-    terms = live.terms
-    if not isinstance(terms, Bundle) or levels or live.cap is not None:
-        return True
-    if len(candidate.lines) > 1 or terms.retailer or len(terms.slots) > 1:
-        return True
-    return live.rule.limits.max_applications is not None
+    return levels or not live.simple or len(candidate.lines) > 1
 
 
 def play_rule(

@@ -4,24 +4,21 @@ Codes come in the order of the two tables of the specification; `RULE_UNSUPPORTE
 come first. The numbers (`data`) are worked out when somebody asks for them: most are never read.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from promotions import conditions
-from promotions.basket import Context
-from promotions.figures import scaled
 from promotions.kinds.bundle import Bundle
 from promotions.kinds.tier_qty import Tiers
 from promotions.lines import Line
-from promotions.local import rate_of
 from promotions.plays import (
     Candidate,
     Exhausted,
     Work,
     applications,
     bundle_lines,
+    covering,
     line_plays,
     most_rewarded,
     retailer_plays,
@@ -32,16 +29,23 @@ from promotions.stages import compound_parts, line_places, run_orders
 ALONE_BUDGET = 20_000
 
 
+class Source(Protocol):
+    """Where the numbers of an outcome come from, when somebody asks."""
+
+    def numbers(self, rule_id: str, code: str) -> dict[str, Any]:
+        """The numbers behind a code."""
+        ...
+
+
 class Outcome:
     """The fate of one rule; `code` is APPLIED or a reason, `data` its numbers."""
 
-    __slots__ = ("_data", "_make", "code", "rule_id")
+    __slots__ = ("_source", "code", "rule_id")
 
-    def __init__(self, rule_id: str, code: str, make: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, rule_id: str, code: str, source: Source) -> None:
         self.rule_id = rule_id
         self.code = code
-        self._make = make
-        self._data: dict[str, Any] | None = None
+        self._source = source
 
     @property
     def applied(self) -> bool:
@@ -51,9 +55,7 @@ class Outcome:
     @property
     def data(self) -> dict[str, Any]:
         """The numbers behind the code."""
-        if self._data is None:
-            self._data = self._make()
-        return self._data
+        return self._source.numbers(self.rule_id, self.code)
 
     def __repr__(self) -> str:
         return f"Outcome({self.rule_id!r}, {self.code!r}, {self.data!r})"
@@ -67,30 +69,6 @@ class Applied(msgspec.Struct, frozen=True):
     discount_minor: int
     per_line: list[tuple[int, int]]
     gifts: list[tuple[str, int]]
-
-
-def nothing() -> dict[str, Any]:
-    """No numbers."""
-    return {}
-
-
-def filtered_outcome(live: Live, context: Context, code: str) -> Outcome:
-    """A rule that a condition kept out."""
-    return Outcome(live.id, code, lambda: conditions.numbers(live, context, code))
-
-
-def no_item(live: Live, lines: Sequence[Line]) -> Outcome:
-    """A rule whose goods are not in the basket."""
-
-    def make() -> dict[str, Any]:
-        missing = [s for s in live.slots if not any(s.matches(line) for line in lines)]
-        return {
-            "skus": sorted(missing[0].skus)[:20] if missing else [],
-            "groups": sorted(missing[0].groups)[:20] if missing else [],
-            "basket_groups": sorted({line.group for line in lines if line.group})[:20],
-        }
-
-    return Outcome(live.id, "NO_ELIGIBLE_ITEM", make)
 
 
 def slot_gap(bundle: Bundle, lines: Sequence[Line]) -> list[tuple[int, int, int]]:
@@ -138,20 +116,32 @@ def _filled(bundle: Bundle, matching: Sequence[Sequence[Line]]) -> list[int]:
 
 
 def _alone_bundle(candidate: Candidate, bundle: Bundle) -> str:
+    lines = candidate.lines
+    live = candidate.live
+    if len(lines) == 1 and live.simple and lines[0].room is None:
+        line = lines[0]
+        if line.lot or line.n < live.size:
+            return "QTY_SHORT"
+        return "" if bundle.saving(line.p * live.paid) else "ZERO_EFFECT"
     lines = bundle_lines(candidate)
-    if sum(line.n for line in lines) < bundle.size:
+    if sum(line.n for line in lines) < live.size:
         return "QTY_SHORT"
     if len(bundle.slots) > 1 and slot_gap(bundle, lines):
         return "QTY_SHORT"
     if bundle.retailer:
         return "" if any(True for _ in retailer_plays(candidate)) else "ZERO_EFFECT"
-    if candidate.live.rule.limits.max_applications == 0:
+    if live.rule.limits.max_applications == 0 or live.cap == 0:
         return "ZERO_EFFECT"
+    if len(bundle.slots) == 1:
+        if not bundle.saving(most_rewarded(bundle, lines)):
+            return "ZERO_EFFECT"
+        if live.cap is None and all(line.room is None for line in lines):
+            return ""
+    return _any_application(candidate)
+
+
+def _any_application(candidate: Candidate) -> str:
     cap = candidate.live.cap
-    if len(bundle.slots) == 1 and not bundle.saving(most_rewarded(bundle, lines)):
-        return "ZERO_EFFECT"
-    if len(bundle.slots) == 1 and cap is None and all(line.room is None for line in lines):
-        return ""
     try:
         for play in applications(candidate, Work(ALONE_BUDGET)):
             if cap is None or play.total <= cap:
@@ -174,6 +164,8 @@ def _alone_tier(candidate: Candidate) -> str:
         assert isinstance(terms, Tiers)  # noqa: S101
         if not terms.reached(candidate.quantity):
             return "QTY_SHORT"
+        if covering(candidate, [line.n for line in candidate.lines]) is not None:
+            return ""
     try:
         found = any(True for _ in line_plays(candidate, Work(ALONE_BUDGET)))
     except Exhausted:
@@ -181,29 +173,35 @@ def _alone_tier(candidate: Candidate) -> str:
     return "" if found else "QTY_SHORT"
 
 
+def _alone_line(candidate: Candidate) -> str:
+    live = candidate.live
+    most = live.rule.limits.max_units
+    if most == 0 or live.cap == 0:
+        return "ZERO_EFFECT"
+    for line in candidate.lines:
+        num, den = live.module.rate(live.terms, line)
+        if num and line.room != 0:
+            top = line.n if most is None else min(line.n, most)
+            if 2 * top * num >= den:
+                return ""
+    return "ZERO_EFFECT"
+
+
 def alone(candidate: Candidate, lines: Sequence[Line]) -> str:
     """The code of a rule that would do nothing even as the only one, or "" when it would."""
     live = candidate.live
-    if live.stage == "order":
+    stage = live.stage
+    if stage == "bundle":
+        return _alone_bundle(candidate, live.terms)  # type: ignore[arg-type]
+    if stage == "order":
         return _alone_order(candidate, lines)
-    if isinstance(live.terms, Bundle):
-        return _alone_bundle(candidate, live.terms)
     if live.mode == "compound":
         given = compound_parts(candidate, [line.gross for line in candidate.lines])
-        short = "QTY_SHORT" if live.stage == "tier" else "ZERO_EFFECT"
+        short = "QTY_SHORT" if stage == "tier" else "ZERO_EFFECT"
         return "" if any(given) else short
-    if live.stage == "tier":
+    if stage == "tier":
         return _alone_tier(candidate)
-    if live.rule.limits.max_units == 0 or live.cap == 0:
-        return "ZERO_EFFECT"
-    for line in candidate.lines:
-        top = line.n
-        most = live.rule.limits.max_units
-        if most is not None:
-            top = min(top, most)
-        if scaled(top, rate_of(candidate, line).rate):
-            return ""
-    return "ZERO_EFFECT"
+    return _alone_line(candidate)
 
 
 class Verdict:
@@ -222,9 +220,8 @@ class Verdict:
     def code(self, candidate: Candidate) -> str:
         """The second table, first match wins."""
         live = candidate.live
-        short = alone(candidate, self.lines)
-        if short:
-            return short
+        if candidate.short:
+            return candidate.short
         if self.exclusive:
             return "EXCLUSIVE_OTHER"
         if live.mode == "exclusive_basket":
