@@ -212,6 +212,7 @@ def _wire(
     recogniser = Recogniser(node, catalogue)
     selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
     scanning = Scanning(node, selling)
+    stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
     books.listeners += [shifts.heard, telling.heard, rules.heard, prover.heard]
     parts: list[Health] = []  # health asks syncing and syncing reports health
     syncing = Syncing(
@@ -248,8 +249,15 @@ def _wire(
         rules=rules,
         selling=selling,
         shifts=shifts,
-        stockroom=Stockroom(node, catalogue),
-        transfers=Transfers(node, catalogue),
+        stockroom=stockroom,
+        transfers=Transfers(
+            node,
+            catalogue,
+            people=people,
+            stockroom=stockroom,
+            printing=printing,
+            papers=papers,
+        ),
         people=people,
         pairing=Pairing(node, people),
         printing=printing,

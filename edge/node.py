@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection, select
+
 from edge.settings import Settings
 from protocol.clock import Clock, Reading
 from protocol.codec import Draft
@@ -11,6 +13,7 @@ from protocol.ids import Stream, shop_stream
 from protocol.ledger import shelf
 from protocol.node.books import Books
 from protocol.node.hub import Hub
+from protocol.node.tables import journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,13 @@ class ShopNode:
     def judged_ms(self, reading: Reading) -> int:
         """The instant that dated prices act on."""
         return reading.surely_past_ms if reading.state.trusted else self.high_water_ms
+
+    def recorded(self, connection: Connection, event: str) -> bool:
+        """Does an event with this id stand in this shop's stream?"""
+        found = connection.execute(
+            select(journal.c.seq).where(journal.c.id == event, journal.c.stream == self.stream)
+        ).first()
+        return found is not None
 
     def draft(
         self,

@@ -76,6 +76,11 @@ class Recogniser:
             return _by_price(line, price_minor, shown)
         return line
 
+    def goods(self, connection: Connection, raw: str) -> Found | None:
+        """The product behind a code, for pages that only look."""
+        scan = codes.read(raw, prefixes=self.prefixes(connection))
+        return self._goods(connection, scan, raw)[0]
+
     def _goods(
         self, connection: Connection, scan: codes.Scan, raw: str
     ) -> tuple[Found | None, int | None, int | None]:

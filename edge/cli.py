@@ -1,0 +1,279 @@
+"""`tillmesh-edge`: join a chain, run the shop, look after its books."""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import zoneinfo
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.compose import Shop, compose, open_books, read_pepper
+from edge.joining import join, read_joining
+from edge.settings import Settings, SettingsFaults, load
+from protocol.errors import TillmeshError, Unavailable, define
+from protocol.ledger import shelf
+from protocol.node.signing import load_key
+
+if TYPE_CHECKING:
+    from edge.web.serving import Server
+
+WRONG_SETTINGS = 2
+CONNECT_S = 2.0
+
+define(
+    {
+        "PORT_TAKEN": (
+            "Port {port} on {host} is in use. Stop the other program, or set another port under "
+            "[http] in the settings, then start again.",
+            "{host} 的端口 {port} 已被占用。请停止占用的程序，"
+            "或在设置 [http] 中更换端口后重新启动。",
+        ),
+        "RUNNING_ALREADY": (
+            "A node is running on {path}. Stop it first, then repeat the command.",
+            "{path} 上的节点正在运行。请先停止，再执行此命令。",
+        ),
+    }
+)
+
+settings_option = click.option(
+    "--settings",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("edge.toml"),
+    envvar="TILLMESH_EDGE_SETTINGS",
+    show_default=True,
+    help="The shop's settings file.",
+)
+
+
+def main() -> None:
+    """Run the command; a fault is a sentence on stderr, never a traceback."""
+    zoneinfo.reset_tzpath(())  # zone data comes from the pinned wheel, on every machine the same
+    try:
+        commands(standalone_mode=False)
+    except SettingsFaults as wrong:
+        click.echo(f"{wrong.path}: {len(wrong.faults)} fault(s) in the settings", err=True)
+        for fault in wrong.faults:
+            click.echo(f"  {fault}", err=True)
+        sys.exit(WRONG_SETTINGS)
+    except TillmeshError as fault:
+        click.echo(f"{fault.sentence('en')} [{fault.code}]", err=True)
+        sys.exit(1)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tillmesh")
+def commands() -> None:
+    """The node of one Tillmesh shop."""
+
+
+@commands.command()
+@click.option(
+    "--join",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The joining file that `tillmesh-central add-store` wrote.",
+)
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), show_default=True)
+@click.option("--port", default=8081, show_default=True, help="Where the till's pages are served.")
+def init(file: Path, folder: Path, port: int) -> None:
+    """Join a chain: write settings, pepper and key; print the line that head office accepts."""
+    joining = read_joining(file)
+    key = join(joining, folder, http_port=port)
+    click.echo(f"tillmesh-node {joining.store} ed25519 {key.public_hex}")
+    click.echo(
+        f"Settings are in {folder / 'edge.toml'}. Give the line above to head office, "
+        "then start: tillmesh-edge run --settings FILE",
+        err=True,
+    )
+
+
+@commands.command()
+@settings_option
+def run(path: Path) -> None:
+    """Run the shop until SIGTERM."""
+    settings = load(path)
+    with held_alone(settings):
+        serve(compose(settings))
+
+
+@commands.command()
+@settings_option
+def verify(path: Path) -> None:
+    """Walk every journal's chain; name the first wrong row of each. Exit 1 on a fault."""
+    settings = load(path)
+    books = open_books(settings)
+    try:
+        faults = {fault.stream: fault for fault in books.verify()}
+        with books.database.reading() as connection:
+            streams = books.streams(connection)
+        for stream in sorted({*streams, *faults}):
+            fault = faults.get(stream)
+            if fault is None:
+                click.echo(f"ok     {stream}")
+            else:
+                click.echo(f"WRONG  {stream}  event {fault.seq}: {fault.detail} [{fault.code}]")
+    finally:
+        books.database.close()
+    sys.exit(1 if faults else 0)
+
+
+@commands.command()
+@settings_option
+def rebuild(path: Path) -> None:
+    """Fold the journal again into empty read tables; the shelf's digest must stay the same."""
+    settings = load(path)
+    with held_alone(settings):
+        books = open_books(settings)
+        try:
+            place = shelf(settings.store)
+            before, products = books.proof(place)
+            click.echo(f"before {before}  {products} products")
+            count = books.rebuild()
+            after, products = books.proof(place)
+            click.echo(f"after  {after}  {products} products, {count} events folded")
+        finally:
+            books.database.close()
+    if before != after:
+        click.echo("The digest changed: the read tables had gone wrong and are right now.")
+        sys.exit(1)
+
+
+@commands.command()
+@settings_option
+def doctor(path: Path) -> None:
+    """Show what is in force, and try everything that a start needs."""
+    settings = load(path)
+    click.echo(f"settings  {path.resolve()}")
+    click.echo(f"shop      {settings.store}, chain {settings.chain}, zone {settings.zone}")
+    for till in settings.tills:
+        click.echo(
+            f"till      {till.id}: printer {till.printer or '-'}, scanner {till.scanner or '-'}"
+        )
+    wrong = 0
+    for name, question in CHECKS:
+        try:
+            click.echo(f"ok        {name}: {question(settings)}")
+        except (TillmeshError, OSError) as fault:
+            wrong += 1
+            text = fault.sentence("en") if isinstance(fault, TillmeshError) else str(fault)
+            click.echo(f"WRONG     {name}: {text}")
+    sys.exit(1 if wrong else 0)
+
+
+def _ask_key(settings: Settings) -> str:
+    return f"tillmesh-node {settings.store} ed25519 {load_key(settings.key_path).public_hex}"
+
+
+def _ask_pepper(settings: Settings) -> str:
+    return f"{len(read_pepper(settings))} bytes"
+
+
+def _ask_books(settings: Settings) -> str:
+    books = open_books(settings)
+    try:
+        with books.database.reading() as connection:
+            return f"{settings.database_path}, {len(books.streams(connection))} streams"
+    finally:
+        books.database.close()
+
+
+def _ask_disk(settings: Settings) -> str:
+    found = os.statvfs(settings.data_dir)
+    return f"{found.f_bavail * found.f_frsize // 1_000_000} MB free"
+
+
+def _ask_broker(settings: Settings) -> str:
+    where = (settings.mqtt.host, settings.mqtt.port)
+    try:
+        socket.create_connection(where, timeout=CONNECT_S).close()
+    except OSError as fault:
+        text = f"{where[0]}:{where[1]} does not answer ({fault}); selling works without it"
+        raise OSError(text) from fault
+    return f"{where[0]}:{where[1]} answers"
+
+
+CHECKS = (
+    ("key", _ask_key),
+    ("pepper", _ask_pepper),
+    ("books", _ask_books),
+    ("disk", _ask_disk),
+    ("broker", _ask_broker),
+)
+
+
+@contextmanager
+def held_alone(settings: Settings) -> Iterator[None]:
+    """One process per data folder: two would write one journal under two epochs."""
+    folder = Path(settings.data_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise Unavailable("DATA_UNREACHABLE", path=str(folder), detail=str(fault)) from fault
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Unavailable("RUNNING_ALREADY", path=str(folder)) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def serve(shop: Shop) -> None:
+    """Pages in this process, until SIGTERM or Ctrl-C; then streams end and threads are joined."""
+    from edge.web import create_app  # noqa: PLC0415 - a second of imports that only `run` needs
+    from edge.web.serving import Server  # noqa: PLC0415
+
+    http = shop.settings.http
+    server = Server(create_app(shop), http.host, http.port)
+    ended = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: ended.set())
+    try:
+        port = listen(server, http.host, http.port)
+        shop.start()
+        announce(shop, http.host, port)
+        ended.wait()
+    finally:
+        started = time.monotonic()
+        server.stop()
+        shop.stop()
+        click.echo(f"stopped in {time.monotonic() - started:.1f} s")
+
+
+def listen(server: "Server", host: str, port: int) -> int:
+    """Serve; a port in use is said in words."""
+    try:
+        return server.start()
+    except OSError as fault:
+        raise Unavailable("PORT_TAKEN", host=host, port=port) from fault
+
+
+def announce(shop: Shop, host: str, port: int) -> None:
+    """The address, and a pairing code as long as no browser is paired."""
+    click.echo(f"Tillmesh shop {shop.settings.store} on http://{host}:{port}/")
+    if not shop.pairing.browsers() and shop.settings.tills:
+        till = shop.settings.tills[0].id
+        code = shop.pairing.make_code(till)
+        click.echo(f"No browser is paired yet. Code for till {till}: {code} (10 minutes)")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
