@@ -115,6 +115,21 @@ _PRINTERS = {
     ),
 }
 
+_SCALES = {
+    "SCALE_SILENT": (
+        "{device} does not answer. Weighed goods: use a scale label. Check power and cable.",
+        "电子秤 {device} 没有应答。称重商品请用秤签。请检查电源和连线。",
+    ),
+    "SCALE_OVERLOAD": (
+        "There is too much on {device}. Nothing was weighed. Take some off.",
+        "电子秤 {device} 超载，未取重量。请减少称重物。",
+    ),
+    "SCALE_GARBLED": (
+        "{device} answers nonsense. Nothing was weighed. Check model, cable and baud rate.",
+        "电子秤 {device} 应答异常，未取重量。请检查型号、连线和波特率。",
+    ),
+}
+
 _SCANS = {
     "SCANNER_LOST": (
         "{device} is gone ({detail}). Type codes or use search meanwhile. Check its cable.",
@@ -194,4 +209,4 @@ _SCANS = {
     ),
 }
 
-define(_PORTS | _PRINTERS | _SCANS)
+define(_PORTS | _PRINTERS | _SCALES | _SCANS)
