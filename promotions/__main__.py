@@ -71,8 +71,10 @@ def _result(priced: PricedBasket, refused: dict[str, str]) -> dict[str, Any]:
     return answer
 
 
-def answer_request(request: dict[str, Any], compiler: Compiler) -> dict[str, Any]:
+def answer_request(request: Any, compiler: Compiler) -> dict[str, Any]:
     """One answer to one request."""
+    if not isinstance(request, dict):
+        raise Refusal("BASKET_UNREADABLE", path="line", found=shown(request), expected="object")
     kind = request.get("kind", "price")
     if kind not in {"price", "refund"}:
         raise Refusal("BASKET_UNREADABLE", path="kind", found=shown(kind), expected="price, refund")
@@ -99,8 +101,6 @@ def answer_line(text: str, compiler: Compiler) -> dict[str, Any]:
     request: Any = None
     try:
         request = json.loads(text)
-        if not isinstance(request, dict):
-            raise Refusal("BASKET_UNREADABLE", path="line", found=shown(text), expected="object")
         return answer_request(request, compiler)
     except TillmeshError as refusal:
         fault = str(refusal)

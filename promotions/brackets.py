@@ -69,7 +69,8 @@ def _walk_back(
     reach: list[int], options: list[list[int]], outcomes: list[States], given: int
 ) -> tuple[int, Any]:
     """One choice per component that adds up to the sum."""
-    mask, chain = 0, None
+    mask = 0
+    chain: Any = None
     for at in range(len(options) - 1, -1, -1):
         for part in reversed(options[at]):
             if part <= given and reach[at] >> (given - part) & 1:

@@ -86,7 +86,7 @@ def _lost(candidate: Candidate, evidence: "Evidence") -> dict[str, Any]:
 
 
 class Evidence:
-    """The source of all numbers of one priced basket (it knows no outcome, so nothing is cyclic)."""
+    """The source of all numbers of one priced basket (it knows no outcome: no cycle)."""
 
     __slots__ = (
         "applied",

@@ -148,18 +148,14 @@ class Sweep:
         for key, (gain, mask, chain) in states.items():
             used = key & used_mask
             value, ties = rows[n - used]
+            node = (gain, mask, chain)
             if value:
-                gain += value * scale
-                mask |= ties[0][0]
-                chain = (chain, None, ties[0][1], 0)
+                link = (chain, None, ties[0][1], 0)
+                node = (gain + value * scale, mask | ties[0][0], link)
             target = key - used
             known = after.get(target)
-            if (
-                known is None
-                or gain > known[0]
-                or (gain == known[0] and mask.bit_count() < known[1].bit_count())
-            ):
-                after[target] = (gain, mask, chain)
+            if known is None or node[0] > known[0] or (node[0] == known[0] and node[1].bit_count() < known[1].bit_count()):
+                after[target] = node
         self.work.spend(len(states))
         return after
 

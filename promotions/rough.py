@@ -1,5 +1,7 @@
 """When no exact method fits the budget: take the densest plays first, and bound the rest."""
 
+from contextlib import suppress
+
 from promotions.bounds import dual_bound
 from promotions.kinds.bundle import Bundle
 from promotions.phases import Solution
@@ -22,12 +24,10 @@ def _options(candidate: Candidate) -> list[Play]:
     terms = candidate.live.terms
     made: list[Play] = []
     if isinstance(terms, Bundle):
-        source = retailer_plays(candidate) if terms.retailer else None
-        try:
-            for play in source or applications(candidate, Work(PLAYS_MAX)):
-                made.append(play)
-        except Exhausted:
-            pass
+        if terms.retailer:
+            return list(retailer_plays(candidate))
+        with suppress(Exhausted):
+            made.extend(applications(candidate, Work(PLAYS_MAX)))
         return made
     most = candidate.live.rule.limits.max_units
     left = sum(line.n for line in candidate.lines) if most is None else most
@@ -35,8 +35,8 @@ def _options(candidate: Candidate) -> list[Play]:
     for line in candidate.lines:
         counts.append(min(line.n, left))
         left -= counts[-1]
-    play = covering(candidate, counts)
-    return [play] if play is not None else []
+    covered = covering(candidate, counts)
+    return [covered] if covered is not None else []
 
 
 def _fits(

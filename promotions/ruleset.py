@@ -194,7 +194,8 @@ class RuleSet:
         copy._buckets, copy._roots = list(self._buckets), list(self._roots)
         return copy
 
-    def _rehash(self, rule_id: str, digest: bytes | None) -> None:
+    def rehash(self, rule_id: str, digest: bytes | None) -> None:
+        """Renew the one bucket of the hash that a rule is in."""
         at = _bucket(rule_id)
         bucket = {key: found for key, found in self._buckets[at].items() if key != rule_id}
         if digest is not None:
@@ -203,6 +204,7 @@ class RuleSet:
         self._roots[at] = _root(bucket)
 
     def take_out(self, live: Live) -> None:
+        """Forget a rule (only while a new set is being made)."""
         skus, groups, _ = _keys(live.slots)
         for index, keys in ((self.by_sku, skus), (self.by_group, groups)):
             for key in keys:
@@ -217,6 +219,7 @@ class RuleSet:
             self.exclusion_groups[live.group] = left
 
     def put_in(self, live: Live) -> None:
+        """Index a rule (only while a new set is being made)."""
         skus, groups, every = _keys(live.slots)
         for index, keys in ((self.by_sku, skus), (self.by_group, groups)):
             for key in keys:
@@ -236,7 +239,7 @@ class RuleSet:
         live = Live(rule, self.store_tz, document_digest(rule))
         changed.live[rule.id] = live
         changed.put_in(live)
-        changed._rehash(rule.id, live.digest)
+        changed.rehash(rule.id, live.digest)
         return changed
 
     def without_rule(self, rule_id: str) -> "RuleSet":
@@ -247,7 +250,7 @@ class RuleSet:
         changed = self._copy()
         changed.take_out(old)
         del changed.live[rule_id]
-        changed._rehash(rule_id, None)
+        changed.rehash(rule_id, None)
         return changed
 
 

@@ -88,7 +88,8 @@ def run_orders(
     saving = gifts = mask = 0
     for candidate, members in zip(orders, places.members, strict=True):
         terms = candidate.live.terms
-        base = sum((before if terms.before else after)[i] for i in members)  # type: ignore[union-attr]
+        worth = before if getattr(terms, "before", False) else after
+        base = sum(worth[i] for i in members)
         if isinstance(terms, Gift):
             if base >= terms.min_minor and members:
                 gifts += 1

@@ -10,6 +10,7 @@ then finds an upper bound, and what it found is counted again exactly.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import lcm
 
 from promotions.figures import scaled
@@ -37,8 +38,8 @@ class Track:
         raise NotImplementedError
 
     def closes(self, state: int, units_ahead: int) -> bool:
-        """May the rule stand in this state with so many units still to come?"""
-        raise NotImplementedError
+        """May the rule stand in this state with so many units still to come? Any number may."""
+        return state >= 0 and units_ahead >= 0
 
 
 class BundleTrack(Track):
@@ -99,10 +100,6 @@ class UnitsTrack(Track):
         rate = floored(live.module.rate(live.terms, line), line)
         top = min(line.n, self.most - state)
         return [(k, state + k, scaled(k, rate) * scale) for k in range(top + 1)]
-
-    def closes(self, state: int, units_ahead: int) -> bool:
-        """Any number will do."""
-        return True
 
 
 class TierTrack(Track):
@@ -191,7 +188,7 @@ def tier_steps(candidate: Candidate) -> list[int] | None:
         return None
     for line in candidate.lines:
         rates = [floored(tier_rate(step.given, line), line) for step in terms.steps]
-        for low, high in zip(rates, rates[1:], strict=False):
+        for low, high in pairwise(rates):
             if low[0] * high[1] > high[0] * low[1]:
                 return None
     reached = terms.reached(candidate.quantity)

@@ -119,7 +119,7 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "{winners} ranks higher and took the goods ({winners_money} off); “{name}” was not used.",
     ),
     "LOST_TO_BETTER": (
-        "已为顾客选择更优惠的 {winners}（本单共优惠 {total_money}；单用“{name}”为 {alone_money}）。",
+        "已选更优惠的 {winners}（本单共优惠 {total_money}；单用“{name}”为 {alone_money}）。",
         "{winners} is better for the customer ({total_money} off in all; “{name}” alone gives "
         "{alone_money}).",
     ),

@@ -4,6 +4,8 @@ The last tier whose `min_qty` the covered quantity reaches is given on **all** c
 the formulas of percent_off, amount_off and fixed_price. A lot adds its weight.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from promotions.figures import Ratio, scaled
@@ -12,7 +14,11 @@ from promotions.lines import Line
 from promotions.reading import Reader
 
 Given = percent_off.Percent | amount_off.Amount | fixed_price.Price
-WAYS = {"percent": percent_off.read, "off_minor": amount_off.read, "price_minor": fixed_price.read}
+WAYS: dict[str, Callable[[Reader], Given]] = {
+    "percent": percent_off.read,
+    "off_minor": amount_off.read,
+    "price_minor": fixed_price.read,
+}
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
