@@ -11,6 +11,7 @@ from central.alarms import Alarms
 from central.campaigns import Campaigns
 from central.catalogue import Catalogue
 from central.migrations import upgrade
+from central.overhearing import Overhearing
 from central.people import People
 from central.recording import Desk
 from central.repricing import Repricing
@@ -54,6 +55,7 @@ class HeadOffice:
     repricing: Repricing
     alarms: Alarms
     syncing: Syncing
+    overhearing: Overhearing
 
     def start(self) -> None:
         """Start the clock, syncing and repricing."""
@@ -61,9 +63,11 @@ class HeadOffice:
             self.clock.start()
         self.syncing.start()
         self.repricing.start()
+        self.overhearing.start()
 
     def stop(self) -> None:
         """End them, and close the database."""
+        self.overhearing.stop()
         self.repricing.stop()
         self.syncing.stop()
         if isinstance(self.clock, NtpClock):
@@ -142,4 +146,5 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         repricing=repricing,
         alarms=Alarms(desk, lambda: _link_fault(syncing)),
         syncing=syncing,
+        overhearing=Overhearing(books),
     )

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -12,7 +12,7 @@ from central.accounts import check_name
 from central.recording import Desk, record
 from promotions.ruleset import check_zone
 from protocol.errors import Refusal, Unavailable, define
-from protocol.events import NodeAccepted, StoreAdded
+from protocol.events import ChainSettings, NodeAccepted, StoreAdded
 from protocol.ids import ALL, CENTRAL, check_id, to_stream
 from protocol.node.signing import NodeKey
 from protocol.node.tables import READ
@@ -105,6 +105,31 @@ class Stores:
             file.write(self._desk.random_bytes(PEPPER_BYTES).hex())
             file.flush()
             os.fsync(file.fileno())
+
+    def describe_chain(
+        self,
+        *,
+        zh: str,
+        en: str,
+        by: str,
+        footer: dict[str, str] | None = None,
+        prefixes: tuple[str, ...] | None = None,
+    ) -> None:
+        """The chain's names, what stands below each receipt, its in-store barcode prefixes.
+
+        What is None stays as it is. The currency is that of the shops (CNY).
+        """
+        with self._desk.books.begin() as tx:
+            row = tx.execute(select(READ["chain"])).first()
+            before = _chain_of(row) if row else ChainSettings(name={})
+            said = ChainSettings(
+                name={"zh": check_name(zh or en), "en": check_name(en or zh)},
+                currency=before.currency,
+                receipt_footer=before.receipt_footer if footer is None else footer,
+                store_code_prefixes=before.store_code_prefixes if prefixes is None else prefixes,
+            )
+            if said != before:
+                record(self._desk, tx, {ALL: [(self._desk.new_id(), said)]}, by=by)
 
     def joining_file(self, store: str) -> str:
         """The joining file again; Refusal STORE_UNKNOWN."""
@@ -219,6 +244,16 @@ def _rows(connection: Connection, store: str = "") -> list[Store]:
 def all_stores(connection: Connection) -> list[Store]:
     """All shops by id, inside somebody else's read or transaction."""
     return _rows(connection)
+
+
+def _chain_of(row: Any) -> ChainSettings:
+    footer = {"zh": row.footer_zh, "en": row.footer_en}
+    return ChainSettings(
+        name={"zh": row.name_zh, "en": row.name_en},
+        currency=row.currency,
+        receipt_footer={k: v for k, v in footer.items() if v},
+        store_code_prefixes=msgspec.json.decode(row.prefixes, type=tuple[str, ...]),
+    )
 
 
 def _event_of(store: Store) -> StoreAdded:

@@ -7,11 +7,11 @@ import pytest
 
 from central.compose import HeadOffice, compose
 from central.settings import Names, Settings, sqlite_url
+from central.stores import Store
 from protocol.clock import ClockState, Reading
 from protocol.node.signing import make_key
+from tests.central.shops import NOON, Shop
 from tests.servers import PostgresServer, find_program, missing, postgres_server
-
-NOON = 1_795_000_000_000  # 2026-11-18
 
 
 class TestClock:
@@ -59,3 +59,25 @@ def office(settings: Settings, clock: TestClock) -> Iterator[HeadOffice]:
     composed = compose(settings, clock=clock)
     yield composed
     composed.books.database.close()
+
+
+@pytest.fixture
+def shops(office: HeadOffice, tmp_path: Path) -> Iterator[dict[str, Shop]]:
+    """Shops A and B: added at head office, with journals of their own."""
+    found = {}
+    for store in ("A", "B"):
+        office.stores.add_store(
+            Store(
+                store=store,
+                name_zh=f"{store}店",
+                name_en=f"Shop {store}",
+                zone="east",
+                group="town",
+                tz="Asia/Shanghai",
+            ),
+            by="ann",
+        )
+        found[store] = Shop(store, tmp_path)
+    yield found
+    for shop in found.values():
+        shop.close()

@@ -13,7 +13,8 @@ from central.stores import Store
 from protocol.errors import Conflict, Refusal
 from protocol.events import ProductCode
 from protocol.node.sqljournal import SqlRecords
-from tests.central.conftest import NOON, TestClock
+from tests.central.conftest import TestClock
+from tests.central.shops import NOON
 
 BREAD = Product(
     sku="B1",
