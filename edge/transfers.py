@@ -299,15 +299,10 @@ class Transfers:
         if head is None:
             return None
         table = READ["transfer_expected" if head.by_note else "transfer_line"].c
-        sent = dict(
-            connection.execute(
-                select(table.sku, table.qty_milli)
-                .where(table.transfer == transfer)
-                .order_by(table.sku)
-            )
-            .tuples()
-            .all()
+        rows = connection.execute(
+            select(table.sku, table.qty_milli).where(table.transfer == transfer).order_by(table.sku)
         )
+        sent = {row.sku: row.qty_milli for row in rows}
         came, broken, receipt = self._received(connection, transfer)
         settled = self._settled(connection, transfer)
         lines = self._lines(connection, sent, (came, broken, settled))

@@ -1,4 +1,4 @@
-"""A real shop in a folder: SQLite file, key, pepper, a small catalogue as head office would send it."""
+"""A real shop in a folder: SQLite file, key, pepper, a small catalogue as head office sends it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

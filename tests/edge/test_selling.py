@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import select
 
+from edge import till as pure
 from edge.compose import Shop
 from edge.views import TenderIn
 from protocol.errors import Conflict, Refusal
-from protocol.events import SaleCompleted
+from protocol.events import PriceSet, SaleCompleted
 from protocol.ids import ALL
 from protocol.node.tables import READ, journal
 from tests.edge.shop_builder import (
@@ -207,8 +208,6 @@ def test_quantity_void_clear_and_versions(shop: Shop) -> None:
 
 
 def test_500_lines_and_not_one_more(shop: Shop) -> None:
-    from edge import till as pure
-
     state = pure.BasketState(sale="x")
     for n in range(500):
         state = pure.add(state, pure.BasketLine(line=0, sku=f"p{n}", unit_price_minor=1))
@@ -220,8 +219,6 @@ def test_500_lines_and_not_one_more(shop: Shop) -> None:
 
 
 def test_hold_and_resume_at_another_till_with_new_prices(open_shop: Shop) -> None:
-    from protocol.events import PriceSet
-
     view = ring_up(open_shop, [BUN])
     with pytest.raises(Refusal, match="BASKET_EMPTY"):
         open_shop.selling.hold("2", person="mei")
