@@ -8,12 +8,13 @@ that was found comes with a bound that none can exceed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from promotions.bounds import dual_bound, later_bound
+from promotions.bounds import later_bound
 from promotions.brackets import best_by_sum
 from promotions.local import joined, smallest
-from promotions.phases import Solution, sweep, tracks_of, unwound_plays
+from promotions.phases import Solution, guided, sweep, tracks_of, unwound_plays
 from promotions.plays import Candidate, Exhausted, Play, Work
 from promotions.problem import Problem
 from promotions.rough import rough_packing
@@ -30,7 +31,7 @@ from promotions.search import (
 from promotions.stages import Later, line_places, run_compounds, run_orders
 
 SMALL_SEARCH: Final = 6_000  # states below which the search by states also settles ties
-WIDTHS: Final = ((2_000, 2), (60, 1), (8, 1))  # states kept per line, and a share of the budget
+WIDTH: Final = 400  # states kept per line by the first, unguided pass
 
 
 class Found(NamedTuple):
@@ -185,21 +186,16 @@ def _swept(part: Part, work: Work) -> Solution | None:
     choices = tracks_of(part)
     if choices is None:
         return None
-    best: Solution | None = None
-    for width, share in WIDTHS:
-        own = work.part(share)
-        try:
-            solution = sweep(part, choices, own, width)
-        except Exhausted:
-            continue
-        work.settle(own)
-        if solution.upper_bound >= 0:
-            return solution
-        if best is None or solution.total > best.total:
-            best = solution
-    if best is None:
-        return None
-    return best._replace(upper_bound=max(best.total, dual_bound(part)))
+    own = work.part(4)
+    known: Solution | None = None
+    with suppress(Exhausted):
+        known = sweep(part, choices, own, WIDTH)
+    work.settle(own)
+    if known is not None and known.upper_bound >= 0:
+        return known
+    if known is None:
+        known = rough_packing(part, work, levels=False)
+    return guided(part, choices, work, known)
 
 
 def solve(problem: Problem, work: Work) -> Found:

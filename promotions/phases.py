@@ -5,12 +5,12 @@ on; when a rule has met its last line its counter must close and is forgotten, s
 the number of rules that overlap, not the size of the basket.
 """
 
-from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any, NamedTuple
 
+from promotions.guide import NEVER, Guide
 from promotions.lines import Line
-from promotions.local import Local
 from promotions.plays import Candidate, Exhausted, Play, Work, bundle_play, covering
 from promotions.search import Part
 from promotions.tracks import (
@@ -26,6 +26,7 @@ from promotions.tracks import (
 
 Node = tuple[int, int, Any]  # gain, applied mask, chain of (track, line, units) or plays
 COMBINATIONS_MAX = 64
+GUIDED_WIDTHS = (12, 60, 300)
 
 
 class Solution(NamedTuple):
@@ -67,8 +68,12 @@ def tracks_of(part: Part) -> list[list[Track]] | None:
 class Sweep:
     """One pass over the lines of a component."""
 
-    def __init__(self, part: Part, tracks: Sequence[Track], work: Work, width: int) -> None:
+    def __init__(self, part: Part, tracks: list[Track], work: Work, width: int) -> None:
         self.work = work
+        self.tracks = tracks
+        self.guide: Guide | None = None
+        self.known = 0
+        self.dropped = NEVER
         self.width = width
         self.local = part.local
         self.lines = sorted(part.lines, key=lambda line: (-line.p, line.index))
@@ -78,6 +83,7 @@ class Sweep:
         self.used_mask = (1 << at) - 1
         self.on_line: dict[int, list[Track]] = {line.index: [] for line in self.lines}
         self.ahead: dict[tuple[Track, int], int] = {}
+        self.number = {track: at for at, track in enumerate(tracks)}
         place = {line.index: i for i, line in enumerate(self.lines)}
         for track in tracks:
             track.shift = at
@@ -90,23 +96,62 @@ class Sweep:
                 still += self.lines[i].n
                 self.on_line[self.lines[i].index].append(track)
 
+    def follow(self, guide: Guide, known: int) -> None:
+        """Let prices guide the search: gains become bounds on what can still come out."""
+        self.guide = guide
+        self.known = known * guide.fine
+        self.scale = guide.fine
+
     def run(self) -> tuple[int, Any]:
-        """The best gain (scaled) and its chain."""
-        states: dict[int, Node] = {0: (0, 0, None)}
+        """The best gain (scaled) and its chain; NEVER when nothing beats what is known."""
+        start = 0 if self.guide is None else self.guide.bound
+        states: dict[int, Node] = {0: (start, 0, None)}
         for i, line in enumerate(self.lines):
             for track in self.on_line[line.index]:
                 states = self._offer(states, track, line, i)
-            states = self._rest(states, self.local[line.index])
-            if len(states) > self.width:
-                self.cut = True
-                ranked = sorted(states.items(), key=lambda each: (-each[1][0], each[0]))
-                states = dict(ranked[: self.width])
+                if len(states) > self.width * 4:
+                    states = self._thin(states)
+            states = self._rest(states, i)
+            states = self._thin(states)
+        if 0 not in states:
+            return NEVER, None
         gain, _, chain = states[0]
         return gain, chain
 
+    def _thin(self, states: dict[int, Node]) -> dict[int, Node]:
+        """Drop what cannot beat the known saving, and beyond the width the least promising."""
+        if self.guide is not None:
+            least = self.known + self.scale
+            states = {key: node for key, node in states.items() if node[0] >= least}
+        if len(states) <= self.width:
+            return states
+        self.cut = True
+        ranked = sorted(states.items(), key=lambda each: (-each[1][0], each[0]))
+        self.dropped = max(self.dropped, ranked[self.width][1][0])
+        return dict(ranked[: self.width])
+
+    def _options(self, track: Track, line: Line, i: int, state: int) -> list[Option]:
+        """What the rule may do from a state; with a guide, what that does to the bound."""
+        ahead = self.ahead[track, i]
+        guide = self.guide
+        if guide is None:
+            return [
+                option
+                for option in track.options(line, state, self.scale)
+                if track.closes(option[1], ahead)
+            ]
+        at = self.number[track]
+        stop = next(s for s, (place, _) in enumerate(guide.stops[at]) if place == i)
+        now, later = guide.ahead[at][stop].get(state, NEVER), guide.ahead[at][stop + 1]
+        return [
+            (k, after, gain + later[after] - now)
+            for k, after, gain in guide.stops[at][stop][1].get(state, ())
+            if later.get(after, NEVER) > NEVER // 2
+        ]
+
     def _offer(self, states: dict[int, Node], track: Track, line: Line, i: int) -> dict[int, Node]:
         shift, ones = track.shift, (1 << track.bits) - 1
-        ahead = sum(each.n for each in self.lines[i + 1 :] if track in self.on_line[each.index])
+        worth = [0] * (line.n + 1) if self.guide is None else self.guide.worth[i]
         final, bit, n = track.last == i, track.candidate.bit, line.n
         memo: dict[int, list[Option]] = {}
         after: dict[int, Node] = {}
@@ -115,11 +160,7 @@ class Sweep:
             state = key >> shift & ones
             options = memo.get(state)
             if options is None:
-                options = [
-                    option
-                    for option in track.options(line, state, self.scale)
-                    if track.closes(option[1], ahead)
-                ]
+                options = self._options(track, line, i, state)
                 memo[state] = options
             left = n - (key & used_mask)
             rest = key - (state << shift)
@@ -127,7 +168,7 @@ class Sweep:
                 if k > left:
                     break
                 target = rest + k if final else rest + k + (state_after << shift)
-                total = gain + more
+                total = gain + more + worth[left - k] - worth[left]
                 known = after.get(target)
                 if known is None or total > known[0]:
                     after[target] = (
@@ -141,20 +182,26 @@ class Sweep:
             self.work.spend(len(options))
         return after
 
-    def _rest(self, states: dict[int, Node], local: Local) -> dict[int, Node]:
+    def _rest(self, states: dict[int, Node], i: int) -> dict[int, Node]:
+        local = self.local[self.lines[i].index]
         rows = local.rows()
+        worth = [0] * len(rows) if self.guide is None else self.guide.worth[i]
         n, used_mask, scale = local.line.n, self.used_mask, self.scale
         after: dict[int, Node] = {}
         for key, (gain, mask, chain) in states.items():
             used = key & used_mask
             value, ties = rows[n - used]
-            node = (gain, mask, chain)
+            node = (gain - worth[n - used], mask, chain)
             if value:
                 link = (chain, None, ties[0][1], 0)
-                node = (gain + value * scale, mask | ties[0][0], link)
+                node = (node[0] + value * scale, mask | ties[0][0], link)
             target = key - used
             known = after.get(target)
-            if known is None or node[0] > known[0] or (node[0] == known[0] and node[1].bit_count() < known[1].bit_count()):
+            if (
+                known is None
+                or node[0] > known[0]
+                or (node[0] == known[0] and node[1].bit_count() < known[1].bit_count())
+            ):
                 after[target] = node
         self.work.spend(len(states))
         return after
@@ -214,21 +261,67 @@ def _decoded(chain: Any) -> list[Play]:
 
 
 def sweep(part: Part, choices: list[list[Track]], work: Work, width: int) -> Solution:
-    """The best packing over all choices of tiers; `Exhausted` when the budget runs out."""
-    best: tuple[int, int, tuple[Play, ...]] | None = None
+    """The best packing over all choices of tiers; `Exhausted` when the budget runs out.
+
+    The bound of the solution is -1 when states had to be dropped.
+    """
+    best: Solution | None = None
     bound, cut = 0, False
     for tracks in choices:
         pass_over = Sweep(part, tracks, work, width)
         gain, chain = pass_over.run()
         cut = cut or pass_over.cut
-        plays = _decoded(chain)
-        total = sum(play.total for play in plays)
-        mask = 0
-        for play in plays:
-            mask |= play.candidate.bit
         bound = max(bound, gain // pass_over.scale)
-        if best is None or (total, -mask.bit_count()) > best[:2]:
-            best = (total, -mask.bit_count(), tuple(plays))
+        best = _better(best, _decoded(chain))
     if best is None:
         raise Exhausted
-    return Solution(best[0], best[2], -1 if cut else max(bound, best[0]))
+    return best._replace(upper_bound=-1 if cut else max(bound, best.total))
+
+
+def _better(best: Solution | None, plays: list[Play]) -> Solution:
+    found = Solution(sum(play.total for play in plays), tuple(plays), 0)
+    if best is None or found.total > best.total:
+        return found
+    if found.total == best.total and _rules(found) < _rules(best):
+        return found
+    return best
+
+
+def _rules(solution: Solution) -> int:
+    return len({play.candidate.bit for play in solution.plays})
+
+
+def guided(part: Part, choices: list[list[Track]], work: Work, known: Solution) -> Solution:
+    """Search on with prices: first narrow, then wider, until proven or the budget is used up."""
+    best = known
+    guides: list[tuple[list[Track], Guide, int]] = []
+    for tracks in choices:
+        probe = Sweep(part, tracks, work, 1)
+        guide = Guide(probe.lines, part.local, tracks, probe.scale)
+        own = work.part(3)
+        with suppress(Exhausted):
+            guide.improve(best.total, own)
+        work.settle(own)
+        guide.value()
+        guides.append((tracks, guide, guide.bound // guide.fine))
+    for width in GUIDED_WIDTHS:
+        after = []
+        for tracks, guide, most in guides:
+            if most <= best.total:
+                continue
+            own = work.part(1)
+            pass_over = Sweep(part, tracks, own, width)
+            pass_over.follow(guide, best.total)
+            try:
+                gain, chain = pass_over.run()
+            except Exhausted:
+                after.append((tracks, guide, most))
+                continue
+            work.settle(own)
+            if gain > NEVER:
+                best = _better(best, _decoded(chain))
+            reached = max(gain, pass_over.dropped)
+            after.append((tracks, guide, min(most, max(reached // guide.fine, best.total))))
+        guides = after
+    bound = max((most for _, _, most in guides), default=0)
+    return best._replace(upper_bound=max(bound, best.total))
