@@ -17,6 +17,7 @@ from protocol.events import TYPES, VERSION, Event, lift
 INTEGER_MAX = 2**53  # every peer, database and browser holds these exactly
 TEXT_MAX = 200
 EPOCH_DIGITS = 16
+DEPTH_MAX = 32  # readers stop at some depth that depends on their stack
 EVENT_BYTES_MAX = 100_000  # below the 128 KiB of a message, header included
 
 define(
@@ -79,21 +80,17 @@ def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Event]:
     return msgspec.json.Decoder(kind)
 
 
-def check_plain(value: object) -> None:
-    """Raise EVENT_UNREADABLE for what a database or a browser would not hold: NUL, huge integer."""
+def check_plain(value: object, depth: int = 0) -> None:
+    """Raise EVENT_UNREADABLE for what some peer would not hold: NUL, huge integer, deep nesting."""
+    bad = depth > DEPTH_MAX
     if isinstance(value, str):
-        bad = "\0" in value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_plain(key)
-            check_plain(item)
-        bad = False
-    elif isinstance(value, list):
-        for item in value:
-            check_plain(item)
-        bad = False
-    else:
-        bad = isinstance(value, int) and abs(value) > INTEGER_MAX
+        bad |= "\0" in value
+    elif isinstance(value, int):
+        bad |= abs(value) > INTEGER_MAX
+    elif isinstance(value, dict | list) and not bad:
+        inside = value if isinstance(value, list) else [*value, *value.values()]
+        for item in inside:
+            check_plain(item, depth + 1)
     if bad:
         raise Corrupt("EVENT_UNREADABLE", detail=f"a value nobody can store: {value!r:.60}")
 
@@ -107,7 +104,7 @@ def encode(draft: Draft, *, stream: str, epoch: str, seq: int) -> bytes:
         data = _bytes(draft, stream, epoch, seq)
         if len(data) <= EVENT_BYTES_MAX:
             body_of(decode(data))
-            if _SUSPECT.search(data):
+            if _SUSPECT.search(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
                 check_plain(_decode_any(data))
             return data
     except Corrupt as fault:

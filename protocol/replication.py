@@ -43,6 +43,10 @@ class Records(Protocol):
         """Does an event follow this position, on any branch?"""
         ...
 
+    def taken(self, stream: str, position: Position) -> bool:
+        """Does another event of the same epoch stand at this sequence, on any branch?"""
+        ...
+
     def hash_at(self, stream: str, seq: int) -> str | None:
         """The hash at `seq` on the main line."""
         ...
@@ -118,6 +122,15 @@ def judge(batch: Batch, records: Records) -> Verdict:
     if fresh == 0 and parent != ORIGIN and records.find(batch.stream, parent.hash) != parent:
         return Gap(cursor)
     fork = parent != cursor and records.has_child(batch.stream, parent)
+    if fork and records.taken(batch.stream, placed[fresh].position):
+        # A running machine was copied, or a journal set back without a new epoch. Branches of one
+        # epoch cannot be told apart: an operator decides, nothing is overwritten.
+        raise Corrupt(
+            "CHAIN_BROKEN",
+            stream=batch.stream,
+            seq=placed[fresh].position.seq,
+            detail=f"another event of epoch {batch.epoch} stands at that place",
+        )
     return Accepted(parent, tuple(placed[fresh:]), placed[-1].position, fork=fork)
 
 

@@ -1,6 +1,6 @@
 """Builders of valid things for tests: clocks, drafts, one example and a strategy per event type."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,12 +9,13 @@ from msgspec import inspect
 
 from protocol import events as ev
 from protocol.clock import ClockState, Reading
-from protocol.codec import Draft, encode
+from protocol.codec import Draft, decode, encode
 from protocol.ids import NodeId
-from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.journal import ORIGIN, Position, Stored, chain, parent_of
 from protocol.node.books import Books
 from protocol.node.database import Database
 from protocol.node.sqljournal import SqlJournal
+from protocol.wire import Batch, Clk
 
 NOON_MS = 1_793_500_000_000
 EPOCHS = [f"{n:016x}" for n in range(1, 100)]
@@ -154,9 +155,25 @@ def any_body() -> st.SearchStrategy[ev.Event]:
     return st.sampled_from(sorted(ev.TYPES)).flatmap(lambda name: bodies(ev.TYPES[name]))
 
 
+def make_batch(stored: Sequence[Stored], *, prev: str = "", **changes: Any) -> Batch:
+    """A batch of these events, unsigned; `prev` where the first one does not start its epoch."""
+    first = decode(stored[0].data)
+    parent = parent_of(first)
+    values: dict[str, Any] = {
+        "node": "n",
+        "epoch": first.epoch,
+        "stream": stored[0].stream,
+        "first": first.seq,
+        "n": len(stored),
+        "prev": parent.hash if parent else prev,
+        "last": stored[-1].position.hash,
+        "sent": NOON_MS,
+        "clk": Clk("trusted", 5, NOON_MS),
+        "events": tuple(msgspec.Raw(s.data) for s in stored),
+    }
+    return Batch(**{**values, **changes})
+
+
 def raw(value: object) -> msgspec.Raw:
     """JSON bytes as they travel."""
     return msgspec.Raw(msgspec.json.encode(value))
-
-
-Check = Callable[[bytes, str], bool]

@@ -11,38 +11,28 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import msgspec
 from sqlalchemy import Connection, delete, func, select
 
 from protocol.codec import Draft, body_of, decode
 from protocol.errors import Corrupt, TillmeshError
 from protocol.folds import fold
-from protocol.journal import ORIGIN, Position, Stored, chain, check_follows, parent_of
+from protocol.journal import Stored
 from protocol.node.database import Database
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
-from protocol.node.sqljournal import Recorded, SqlJournal, SqlRecords, upsert, walk
+from protocol.node.sqljournal import Recorded, SqlJournal, upsert, walk
 from protocol.node.tables import (
     READ_VERSION,
-    journal,
     node_state,
     read,
     refused,
     stream_head,
     truth,
 )
+from protocol.node.verifying import Fault, verify
 from protocol.replication import Accepted
 
 REFUSED_ROWS_MAX = 1_000
 Listener = Callable[[Sequence[Recorded]], None]
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One wrong place that `verify` found."""
-
-    stream: str
-    seq: int
-    code: str
-    detail: str
 
 
 def opened(stored: Stored) -> tuple[Recorded, TillmeshError | None]:
@@ -80,7 +70,7 @@ class Books:
     def record(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
         """Append as the writer and project; a draft whose id stands in the stream is left out."""
         recorded = self.journal.append(tx, drafts)
-        project(tx, recorded, fold_one=self._fold)
+        project(tx, recorded, fold_one=self._fold, writer=True)
         self._local.recorded += recorded
         return recorded
 
@@ -128,68 +118,7 @@ class Books:
     def verify(self) -> list[Fault]:
         """Walk every chain and compare heads; return the first wrong row of each stream."""
         with self.database.reading() as connection:
-            faults = [
-                fault
-                for s in self.streams(connection)
-                if (fault := self._verify_one(connection, s))
-            ]
-            known = set(self.streams(connection))
-            faults += [
-                Fault(stream, 0, "CHAIN_BROKEN", "a stream without a head")
-                for stream in connection.execute(select(journal.c.stream).distinct()).scalars()
-                if stream not in known
-            ]
-        return faults
-
-    def _verify_one(self, connection: Connection, stream: str) -> Fault | None:
-        tips: dict[str, Position] = {ORIGIN.hash: ORIGIN}  # open ends and, per epoch, its parents
-        seq = 0
-        try:
-            for chunk in walk(connection, stream):
-                for row in chunk:
-                    seq = row.position.seq
-                    self._verify_row(connection, row, tips)
-        except Corrupt as fault:
-            return Fault(stream, seq, fault.code, str(fault.params.get("detail", fault)))
-        records = SqlRecords(connection)
-        head = records.head(stream)
-        if head != ORIGIN and records.find(stream, head.hash) != head:
-            return Fault(stream, head.seq, "CHAIN_BROKEN", "the head's event is not in the journal")
-        highest = connection.execute(
-            select(func.max(journal.c.seq)).where(journal.c.stream == stream, journal.c.branch == 0)
-        ).scalar()
-        if (highest or 0) != head.seq:
-            return Fault(
-                stream, head.seq, "CHAIN_BROKEN", f"events go on to {highest} after the head"
-            )
-        return None
-
-    @staticmethod
-    def _verify_row(connection: Connection, row: Stored, tips: dict[str, Position]) -> None:
-        envelope = decode(row.data)
-        named = parent_of(envelope)
-        previous = tips.get(envelope.epoch) if named is None else named
-        if previous is None:
-            raise Corrupt(
-                "CHAIN_BROKEN", stream=row.stream, seq=envelope.seq, detail="its epoch has no start"
-            )
-        if (
-            named not in (None, ORIGIN)
-            and SqlRecords(connection).find(row.stream, previous.hash) != previous
-        ):
-            raise Corrupt(
-                "CHAIN_BROKEN", stream=row.stream, seq=envelope.seq, detail="its parent is missing"
-            )
-        check_follows(envelope, previous, row.stream)
-        place = Position(envelope.epoch, envelope.seq, chain(previous.hash, row.data))
-        if place != row.position:
-            raise Corrupt(
-                "CHAIN_BROKEN",
-                stream=row.stream,
-                seq=row.position.seq,
-                detail="the stored place or hash is not the one its bytes give",
-            )
-        tips[envelope.epoch] = place
+            return verify(connection)
 
     def rebuild(self, *, order: Callable[[list[str]], Iterable[str]] = sorted) -> int:
         """Empty the read tables and fold the whole journal again; return the number of events."""

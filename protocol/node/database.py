@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from protocol.errors import Unavailable, define
 
@@ -74,13 +74,15 @@ def _sqlite_engine(url: str, begin: str, pool_size: int) -> Engine:
     return engine
 
 
-def in_words(fault: DBAPIError) -> Unavailable:
+def in_words(fault: DBAPIError, url: str = "") -> Unavailable:
     """A database fault as a sentence for people."""
     text = str(fault.orig)
     if "disk is full" in text or "No space left" in text:
         return Unavailable("DISK_FULL")
-    if "locked" in text or "busy" in text:
+    if any(word in text for word in ("locked", "busy", "deadlock")):
         return Unavailable("DATABASE_BUSY")
+    if fault.connection_invalidated or "connection" in text:  # a server, not a file
+        return Unavailable("DATABASE_AWAY", url=url)
     return Unavailable("DISK_FAULT", detail=text[:120])
 
 
@@ -110,9 +112,11 @@ class Database:
             try:
                 with self.write.begin() as tx:
                     yield tx
-            except OperationalError as fault:
+            except DatabaseError as fault:
+                if not isinstance(fault, OperationalError) and type(fault) is not DatabaseError:
+                    raise  # our own mistake, or a value that no column holds
                 self.healthy = False
-                raise in_words(fault) from fault
+                raise in_words(fault, self.url) from fault
             self.healthy = True
 
     @contextmanager

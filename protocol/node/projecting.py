@@ -1,12 +1,25 @@
 """Run folds: events in, one set-based write out; what cannot be folded is parked, alone."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from protocol.codec import INTEGER_MAX, Envelope
+from protocol.codec import INTEGER_MAX, TEXT_MAX, Envelope
 from protocol.errors import Corrupt, TillmeshError, define
 from protocol.events import Event, StockDigest
 from protocol.folds import ROWS, SUMS, Add, Delta, Put, fold
@@ -17,6 +30,8 @@ from protocol.node.tables import READ, digest_check, parked, shelf_digest
 
 _CHUNK = 500
 _DIGEST_MASK = (1 << 128) - 1
+_DIGEST = re.compile("[0-9a-f]{32}")
+_UNSTORABLE = (DataError, IntegrityError, OverflowError)  # the value's fault, not the disk's
 
 Fold = Callable[[Event | None, Envelope], list[Delta]]
 Sums = dict[str, dict[Any, Any]]
@@ -32,14 +47,37 @@ define(
 )
 
 
-def _storable(delta: Delta) -> None:
-    """Refuse what a database would refuse in mid-transaction: huge integers, NUL in texts."""
-    values = delta.amounts if isinstance(delta, Add) else delta.values
-    for value in (*delta.key, *values):
-        if (isinstance(value, int) and abs(value) > INTEGER_MAX) or (
-            isinstance(value, str) and "\0" in value
-        ):
-            raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(value)[:80])
+def _short(delta: Delta) -> list[Any]:
+    """Values that stand in an index: databases bound their length."""
+    if isinstance(delta, Add):
+        return list(delta.key)
+    places = _INDEXED[delta.table]
+    return [*delta.key, *(delta.values[n] for n in places)]
+
+
+_INDEXED: dict[str, tuple[int, ...]] = {
+    name: tuple(
+        n for n, v in enumerate(values) if any(v in index.columns for index in READ[name].indexes)
+    )
+    for name, (_, values) in ROWS.items()
+}
+
+
+def _storable(deltas: Iterable[Delta]) -> None:
+    """Refuse what a database would refuse in mid-transaction, before it gets there."""
+    moved = 0
+    for delta in deltas:
+        amounts = delta.amounts if isinstance(delta, Add) else delta.values
+        if isinstance(delta, Add):
+            moved += sum(map(abs, delta.amounts))
+        for value in (*delta.key, *amounts, moved):
+            if (isinstance(value, int) and abs(value) > INTEGER_MAX) or (
+                isinstance(value, str) and "\0" in value
+            ):
+                raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(value)[:80])
+        for value in _short(delta):
+            if value is None or (isinstance(value, str) and len(value) > TEXT_MAX):
+                raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(value)[:80])
 
 
 def row_hash(sku: str, qty_milli: int) -> int:
@@ -47,6 +85,33 @@ def row_hash(sku: str, qty_milli: int) -> int:
     if qty_milli == 0:
         return 0
     return int.from_bytes(sha256(f"{sku}\0{qty_milli}".encode()).digest()[:16], "big")
+
+
+def _order(put: Put) -> tuple[Any, ...]:
+    """What wins: the higher rank; of equal rank (branches of a fork), the greater values.
+
+    `_wins` says the same in SQL, so that no order of arrival changes a table.
+    """
+    return (put.rank, *(-1 if v is None else v for v in put.values))
+
+
+def _wins(tx: Connection, name: str, excluded: Any) -> ColumnElement[bool]:
+    def parts(columns: Any) -> Any:
+        return tuple_(*(_comparable(tx, table.c[v], columns[v]) for v in ROWS[name][1]))
+
+    table = READ[name]
+    return or_(
+        excluded["rank"] > table.c["rank"],
+        and_(excluded["rank"] == table.c["rank"], parts(excluded) > parts(table.c)),
+    )
+
+
+def _comparable(tx: Connection, column: Any, value: Any) -> Any:
+    if column.nullable:
+        return func.coalesce(value, -1)
+    if isinstance(column.type, Text) and tx.dialect.name == "postgresql":
+        return value.collate("C")  # as Python and SQLite compare
+    return value
 
 
 def _collapse(
@@ -65,7 +130,7 @@ def _collapse(
             )
         else:
             puts = rows.setdefault(delta.table, {})
-            if delta.key not in puts or delta.rank >= puts[delta.key].rank:
+            if delta.key not in puts or _order(delta) > _order(puts[delta.key]):
                 puts[delta.key] = delta
     return sums, rows
 
@@ -122,7 +187,7 @@ def _put(tx: Connection, name: str, puts: dict[Any, Put]) -> None:
     statement = statement.on_conflict_do_update(
         index_elements=list(keys),
         set_={v: statement.excluded[v] for v in (*values, "rank")},
-        where=statement.excluded["rank"] >= table.c["rank"],
+        where=_wins(tx, name, statement.excluded),
     )
     ordered = sorted(puts)
     for start in range(0, len(ordered), _CHUNK):
@@ -150,6 +215,8 @@ def write(tx: Connection, deltas: Iterable[Delta]) -> None:
 
 def _check_digest(tx: Connection, body: StockDigest, envelope: Envelope) -> None:
     store = stream_store(envelope.stream) or ""
+    if not _DIGEST.fullmatch(body.digest) or not envelope.stream.startswith("shop/"):
+        raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(body.digest)[:80])
     computed, _ = shelf_proof(tx, shelf(store))
     values = {
         "claimed": body.digest,
@@ -175,34 +242,59 @@ def park(tx: Connection, event: Recorded, fault: Exception) -> None:
             "stream": event.stored.stream,
             "seq": event.stored.position.seq,
             "type": event.envelope.type,
-            "reason": reason[:1000],
+            "reason": reason[:1000].replace("\0", ""),
         },
     )
 
 
-def project(tx: Connection, events: Iterable[Recorded], *, fold_one: Fold = fold) -> int:
+def project(
+    tx: Connection, events: Iterable[Recorded], *, fold_one: Fold = fold, writer: bool = False
+) -> int:
     """Fold events into the read tables, in the caller's transaction; return how many were parked.
 
-    A shop's `StockDigest` is compared exactly at its position.
+    A shop's `StockDigest` is compared exactly at its position. What may not be said or cannot be
+    stored is parked by a follower; at its `writer` it raises, so that nothing is recorded.
     """
-    pending: list[Delta] = []
+    pending: list[tuple[Recorded, list[Delta]]] = []
     count = 0
     for event in events:
         try:
             deltas = fold_one(event.body, event.envelope)
-            for delta in deltas:
-                _storable(delta)
-        except Exception as fault:  # noqa: BLE001 - parked with its reason, alone
+            _storable(deltas)
+            pending.append((event, deltas))
+            if isinstance(event.body, StockDigest):
+                count += _write_all(tx, pending, writer=writer)
+                pending = []
+                _check_digest(tx, event.body, event.envelope)
+        except DBAPIError:
+            raise
+        except Exception as fault:
+            if writer and isinstance(fault, TillmeshError):
+                raise
             park(tx, event, fault)
             count += 1
-            continue
-        pending += deltas
-        if isinstance(event.body, StockDigest):
-            write(tx, pending)
-            pending = []
-            _check_digest(tx, event.body, event.envelope)
-    write(tx, pending)
-    return count
+    return count + _write_all(tx, pending, writer=writer)
+
+
+def _write_all(
+    tx: Connection, folded: Sequence[tuple[Recorded, list[Delta]]], *, writer: bool
+) -> int:
+    """Write in one go; if the database refuses a value, event by event, and park that one."""
+    deltas = [delta for _, of_one in folded for delta in of_one]
+    if not deltas:
+        return 0
+    try:
+        with tx.begin_nested():
+            write(tx, deltas)
+    except _UNSTORABLE as fault:
+        if writer or len(folded) == 1:
+            reason = Corrupt("VALUE_OUT_OF_RANGE", value=str(getattr(fault, "orig", fault))[:200])
+            if writer:
+                raise reason from fault
+            park(tx, folded[0][0], reason)
+            return 1
+        return sum(_write_all(tx, [one], writer=False) for one in folded)
+    return 0
 
 
 def empty_read_tables(tx: Connection) -> None:

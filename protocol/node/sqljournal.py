@@ -15,7 +15,6 @@ from protocol.journal import ORIGIN, Position, Stored, chain
 from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_head
 from protocol.replication import Accepted
 
-
 IDS_AT_ONCE = 10_000  # databases bound the parameters of one statement
 
 
@@ -154,7 +153,9 @@ class SqlJournal:
 
     def _append_one(self, tx: Connection, stream: str, drafts: Sequence[Draft]) -> list[Recorded]:
         head = lock_head(tx, stream)
-        fresh = {d.id: d for d in reversed(drafts)}  # of one id, the first draft
+        fresh: dict[str, Draft] = {}
+        for draft in drafts:
+            fresh.setdefault(draft.id, draft)
         names = list(fresh)
         for start in range(0, len(names), IDS_AT_ONCE):
             known = select(journal.c.id).where(
@@ -162,7 +163,7 @@ class SqlJournal:
             )
             for name in tx.execute(known).scalars():
                 fresh.pop(name, None)
-        queue = [fresh[name] for name in reversed(names) if name in fresh]
+        queue = list(fresh.values())
         if not queue:
             return []
         if head.epoch != self.epoch:

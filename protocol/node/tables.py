@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Index,
     Integer,
@@ -19,12 +20,13 @@ from sqlalchemy import (
     Text,
 )
 
+from protocol.codec import INTEGER_MAX
 from protocol.folds import ROWS, SUMS
 
 truth = MetaData()
 read = MetaData()
 
-READ_VERSION = 1  # raise it whenever a fold or a read table changes: nodes rebuild at boot
+READ_VERSION = 2  # raise it whenever a fold or a read table changes: nodes rebuild at boot
 
 journal = Table(
     "journal",
@@ -133,7 +135,10 @@ def _read_table(
     columns += [_column(name, v, key=False) for v in values]
     if ranked:
         columns.append(Column("rank", BigInteger, nullable=False))
-    return Table(name, read, *columns, sqlite_with_rowid=False)
+        return Table(name, read, *columns, sqlite_with_rowid=False)
+    # SQLite would turn a sum past 64 bits into a float; browsers are exact up to 2^53.
+    bounds = [CheckConstraint(f"{v} BETWEEN -{INTEGER_MAX} AND {INTEGER_MAX}") for v in values]
+    return Table(name, read, *columns, *bounds, sqlite_with_rowid=False)
 
 
 READ: Final[dict[str, Table]] = {
