@@ -17,6 +17,7 @@ from protocol.topics import Topics
 from protocol.wire import Ack, Batch, Clk, Cursor, Hello
 
 SAVE_ACK_S = 1.0
+LOOK_S = 1.0  # other processes (the command line) append too, and cannot wake us
 Publish = Callable[[str, Batch], bool]  # topic, batch -> did it leave
 
 
@@ -65,6 +66,7 @@ class Sending:
         self._heads: dict[str, int] = {}
         self._unsaved: dict[tuple[str, str], Position] = {}
         self._saved_at = 0.0
+        self._looked_at = 0.0
 
     def moved(self, streams: Iterable[str]) -> None:
         """These heads are no longer what they were."""
@@ -198,6 +200,9 @@ class Sending:
             for sender in source.senders.values():
                 sender.tick(_now_ms())
                 greeted |= sender.greeted
+        if now_s - self._looked_at > LOOK_S:
+            self._looked_at = now_s
+            self._heads.clear()
         if self._unsaved and now_s - self._saved_at > SAVE_ACK_S:
             self._saved_at = now_s
             unsaved, self._unsaved = self._unsaved, {}
