@@ -1,6 +1,7 @@
 """Join a chain: the file that head office's `add-store` wrote becomes settings, pepper and key."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,11 +54,11 @@ def read_joining(path: Path) -> Joining:
     """Read it; raise SettingsFaults with what is wrong."""
     try:
         joining = msgspec.convert(read_document(path), Joining)
-        bytes.fromhex(joining.pepper)
-    except (msgspec.ValidationError, ValueError) as fault:
+    except msgspec.ValidationError as fault:
         raise SettingsFaults(str(path), (f"is no joining file: {fault}",)) from None
-    if len(joining.pepper) < HEX_PEPPER_MIN:
-        raise SettingsFaults(str(path), ("pepper: is too short, ask head office for a new file",))
+    if len(joining.pepper) < HEX_PEPPER_MIN or not re.fullmatch("([0-9a-f]{2})+", joining.pepper):
+        fault = "pepper: is cut or altered, ask head office for a new file"
+        raise SettingsFaults(str(path), (fault,))
     return joining
 
 
