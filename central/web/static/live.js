@@ -1,0 +1,144 @@
+// One event stream per browser: the leading tab holds it and tells the others.
+// Leading is a lease in localStorage, so it also works on plain http in a shop's network.
+import { ago, now, setNow, tick } from "./clock.js";
+
+const LEASE_MS = 4000;
+const POLL_MS = 5000;
+const PATIENCE_MS = 3000; // for the stream to open before asking instead
+const me = `${performance.timeOrigin}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+const channel = new BroadcastChannel("tillmesh-live");
+const listeners = new Map();
+const badge = document.getElementById("link-state");
+let source = null;
+let retryAt = 0;
+let polledAt = 0;
+let openedAt = 0;
+let lastHeard = performance.now();
+let state = "";
+
+/** Call `listener(data)` for facts of this topic; "*" hears all. */
+export function on(topic, listener) {
+  if (!listeners.has(topic)) listeners.set(topic, []);
+  listeners.get(topic).push(listener);
+}
+
+function tell(topic, data) {
+  for (const one of listeners.get(topic) || []) one(data, topic);
+  for (const one of listeners.get("*") || []) one(data, topic);
+}
+
+function show(next) {
+  if (next !== "lost") lastHeard = performance.now();
+  if (next === state) return;
+  state = next;
+  if (badge) {
+    badge.dataset.state = next;
+    badge.querySelector("[data-words]").textContent = badge.dataset[next] || "";
+  }
+  const lost = next === "lost";
+  document.documentElement.dataset.liveLost = lost ? "1" : "0";
+  const since = badge && badge.querySelector("[data-since]");
+  if (since) {
+    since.hidden = !lost;
+    since.dataset.age = lost ? String(now() - (performance.now() - lastHeard)) : "";
+    tick(badge);
+  }
+}
+
+function heard(message) {
+  if (message.topic === "ping") setNow(message.data.now);
+  if (message.state) show(message.state);
+  else if (state === "lost" || state === "") show("live");
+  lastHeard = performance.now();
+  if (message.topic) tell(message.topic, message.data);
+}
+
+function spread(message) {
+  channel.postMessage(message);
+  heard(message);
+}
+
+channel.onmessage = (event) => {
+  if (!source) heard(event.data);
+};
+
+function lease() {
+  try {
+    return JSON.parse(localStorage.getItem("tillmesh-lease")) || {};
+  } catch {
+    return {};
+  }
+}
+
+function lead() {
+  const held = lease();
+  const free = !held.id || held.id === me || Date.now() > held.until;
+  if (!free) return false;
+  localStorage.setItem("tillmesh-lease", JSON.stringify({ id: me, until: Date.now() + LEASE_MS }));
+  return lease().id === me;
+}
+
+function openStream() {
+  openedAt = performance.now();
+  source = new EventSource("/live");
+  source.onopen = () => spread({ state: "live" });
+  source.onmessage = (event) => spread({ state: "live", ...JSON.parse(event.data) });
+  source.onerror = () => {
+    if (source && source.readyState === EventSource.CLOSED) {
+      source.close(); // 503: the house is full; ask now and then instead
+      source = null;
+      retryAt = performance.now() + 20000;
+    }
+  };
+}
+
+function closeStream() {
+  if (source) source.close();
+  source = null;
+}
+
+async function poll() {
+  try {
+    const answer = await fetch("/api/now", { headers: { Accept: "application/json" } });
+    if (answer.status === 401) location.reload();
+    if (!answer.ok) return;
+    const told = await answer.json();
+    setNow(told.now);
+    spread({ state: "polling", topic: "lost", data: {} });
+  } catch {
+    /* the next beat tries again */
+  }
+}
+
+function beat() {
+  if (lead()) {
+    if (!source && performance.now() >= retryAt) openStream();
+    if (source && source.readyState === EventSource.OPEN) spread({ state: "live" });
+  } else {
+    closeStream();
+  }
+  const silent = performance.now() - lastHeard > 2 * LEASE_MS;
+  const open = source && source.readyState === EventSource.OPEN;
+  const patient = source && performance.now() - openedAt < PATIENCE_MS;
+  if (!open && !patient && lease().id === me && performance.now() - polledAt >= POLL_MS) {
+    polledAt = performance.now();
+    poll();
+  }
+  if (silent) show("lost");
+  if (silent && badge) tick(badge);
+}
+
+window.addEventListener("pagehide", () => {
+  closeStream();
+  if (lease().id === me) localStorage.removeItem("tillmesh-lease");
+});
+window.addEventListener("pageshow", (event) => event.persisted && beat());
+window.addEventListener("storage", (event) => event.key === "tillmesh-lease" && beat());
+
+/** Start when the page has live parts. */
+export function start() {
+  setInterval(beat, 1000);
+  beat();
+}
+
+export { ago };
