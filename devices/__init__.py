@@ -24,6 +24,13 @@ Scanner and the meaning of a code:
     scanner.enable()        # while the till's page lives; disable(hold=True) during a dialog
     scan.read(text, prefixes=..., tender=False)   # Gtin | Rcn | Gs1 | PayCode | Member | ...
 
+More rooms, each a small module over the same port and owner thread:
+
+    display.Display   two lines for the customer, ESC/POS or CD5220
+    scale.Scale       stable grams, once per item, Mettler 8217 or CAS
+    label             shelf labels as pictures, ZPL or TSPL, with their preview
+    payment           scan-pay as a machine without I/O; payhttp drives the simulated provider
+
 `note` encodes and decodes our own codes: transfer notes and receipts.
 
 `doctor.examine` gives one verdict per device. `faults` has the sentences. `sim` is a whole virtual

@@ -8,15 +8,18 @@ no drawer opens. A device that the running node owns answers that it is held: st
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from devices.device import Condition, DeviceState, Event
+from devices.device import Condition, DeviceState
+from devices.display import Display
+from devices.label import LabelPrinter
 from devices.port import OpenPort, open_port
 from devices.printer import Printer
 from devices.receipt import profile
+from devices.scale import Scale
 from devices.scanner import Scanner
 from protocol.errors import TillmeshError, sentence
 
@@ -24,12 +27,21 @@ PATIENCE_S: Final = 3.0
 
 
 class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One device of a shop's settings. `profile` is for printers."""
+    """One device of a shop's settings. `profile` is for printers, `protocol` for scales."""
 
     name: str
-    kind: Literal["printer", "scanner"]
+    kind: Literal["printer", "scanner", "scale", "display", "label"]
     url: str
     profile: str = "80mm-48col"
+    protocol: Literal["mettler", "cas"] = "mettler"
+
+
+class _Examined(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def state(self) -> Condition: ...
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -54,10 +66,10 @@ def examine(
     open_port: OpenPort = open_port,
 ) -> list[Verdict]:
     """Try all devices side by side; returns within about `patience_s` seconds."""
-    drivers: list[Printer | Scanner | TillmeshError] = []
+    drivers: list[_Examined | TillmeshError] = []
     for one in settings:
         try:
-            drivers.append(_driver(one, _ignore, open_port))
+            drivers.append(_driver(one, open_port))
         except TillmeshError as error:
             drivers.append(error)
     for driver in drivers:
@@ -73,22 +85,24 @@ def examine(
     return verdicts
 
 
-def _ignore(event: Event) -> None:
+def _ignore(event: object) -> None:
     """The doctor reads states, not events."""
 
 
-def _driver(
-    one: DeviceSettings, on_event: Callable[[Event], None], port: OpenPort
-) -> Printer | Scanner:
+def _driver(one: DeviceSettings, port: OpenPort) -> _Examined:
     if one.kind == "printer":
         found = profile(one.profile)
-        return Printer(one.name, one.url, profile=found, on_event=on_event, open_port=port)
-    return Scanner(one.name, one.url, on_event=on_event, open_port=port)
+        return Printer(one.name, one.url, profile=found, on_event=_ignore, open_port=port)
+    if one.kind == "scale":
+        return Scale(one.name, one.url, protocol=one.protocol, on_event=_ignore, open_port=port)
+    if one.kind == "scanner":
+        return Scanner(one.name, one.url, on_event=_ignore, open_port=port)
+    if one.kind == "display":
+        return Display(one.name, one.url, on_event=_ignore, open_port=port)
+    return LabelPrinter(one.name, one.url, on_event=_ignore, open_port=port)
 
 
-def _verdict(
-    one: DeviceSettings, driver: Printer | Scanner | TillmeshError, deadline: float
-) -> Verdict:
+def _verdict(one: DeviceSettings, driver: _Examined | TillmeshError, deadline: float) -> Verdict:
     if isinstance(driver, TillmeshError):
         return Verdict(one.name, one.kind, one.url, False, driver.code, driver.params)
     condition = driver.state()

@@ -115,6 +115,17 @@ _PRINTERS = {
     ),
 }
 
+_LABELS = {
+    "LABEL_NO_FONT": (
+        "No Chinese font on this machine, so no label was printed. Install fonts-noto-cjk.",
+        "本机没有中文字体，标签未打印。请安装 fonts-noto-cjk。",
+    ),
+    "LABEL_COPIES": (
+        "{copies} copies were asked for; 1 to {limit} are possible. Nothing was printed.",
+        "要求打印 {copies} 份，允许 1 至 {limit} 份。尚未打印。",
+    ),
+}
+
 _SCALES = {
     "SCALE_SILENT": (
         "{device} does not answer. Weighed goods: use a scale label. Check power and cable.",
@@ -209,4 +220,4 @@ _SCANS = {
     ),
 }
 
-define(_PORTS | _PRINTERS | _SCALES | _SCANS)
+define(_PORTS | _PRINTERS | _LABELS | _SCALES | _SCANS)

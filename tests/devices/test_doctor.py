@@ -6,9 +6,14 @@ import time
 from pathlib import Path
 
 from devices.doctor import DeviceSettings, examine
+from devices.sim.vdisplay import VirtualDisplay
+from devices.sim.vscale import VirtualScale
 from devices.sim.vserial import VirtualScanner
 from protocol.errors import SENTENCES
 
+CODE = re.compile(
+    r'"((?:DEVICE|PRINTER|PRINT|SCANNER|SCAN|DRAWER|SCALE|LABEL)_[A-Z_0-9]+)"',
+)
 HERE = Path(__file__).parents[2] / "devices"
 
 
@@ -18,7 +23,8 @@ def test_verdicts(vprinter, tmp_path):
         dead = closed.getsockname()[1]
     plain = tmp_path / "lp0"
     plain.write_bytes(b"")
-    with VirtualScanner() as gun:
+    with VirtualScanner() as gun, VirtualScale() as pan, VirtualDisplay() as pole:
+        pan.start()
         started = time.monotonic()
         verdicts = examine(
             [
@@ -28,6 +34,9 @@ def test_verdicts(vprinter, tmp_path):
                 DeviceSettings("t4", "printer", vprinter.url, profile="none"),
                 DeviceSettings("g1", "scanner", gun.path),
                 DeviceSettings("g2", "scanner", f"{tmp_path}/none"),
+                DeviceSettings("w1", "scale", pan.path),
+                DeviceSettings("d1", "display", pole.path),
+                DeviceSettings("l1", "label", f"socket://127.0.0.1:{dead}"),
             ],
             patience_s=1.0,
         )
@@ -40,6 +49,9 @@ def test_verdicts(vprinter, tmp_path):
         "t4": (False, "PROFILE_UNKNOWN"),
         "g1": (True, "DEVICE_OK"),
         "g2": (False, "DEVICE_MISSING"),
+        "w1": (True, "DEVICE_OK"),
+        "d1": (True, "DEVICE_OK"),
+        "l1": (False, "DEVICE_REFUSED"),
     }
     for verdict in verdicts:
         assert verdict.device in verdict.sentence("en") or verdict.code == "PROFILE_UNKNOWN"
@@ -53,8 +65,6 @@ def test_every_code_in_the_floor_has_its_sentences():
     for path in HERE.glob("*.py"):
         if path.name != "faults.py":
             text = path.read_text(encoding="utf-8")
-            used |= set(
-                re.findall(r'"((?:DEVICE|PRINTER|PRINT|SCANNER|SCAN|DRAWER)_[A-Z_0-9]+)"', text)
-            )
+            used |= set(CODE.findall(text))
     assert used
     assert used <= SENTENCES.keys()
