@@ -28,7 +28,7 @@ define(
             "There is no draft of {rule}. Save one first.",
             "{rule} 没有草稿。请先保存。",
         ),
-        "RULE_UNKNOWN": ("There is no promotion {rule}.", "没有促销 {rule}。"),
+        "HQ_RULE_UNKNOWN": ("There is no promotion {rule}.", "没有促销 {rule}。"),
         "RULE_NOT_PUBLISHED": (
             "The promotion {rule} is not published, so there is nothing to withdraw.",
             "促销 {rule} 未发布，无需撤回。",
@@ -255,10 +255,10 @@ class Campaigns:
         return sorted(found, key=lambda c: (-c.at_ms, c.rule))
 
     def campaign(self, rule: str) -> Campaign:
-        """One rule; Refusal RULE_UNKNOWN."""
+        """One rule; Refusal HQ_RULE_UNKNOWN."""
         found = next((c for c in self.campaigns() if c.rule == rule), None)
         if found is None:
-            raise Refusal("RULE_UNKNOWN", rule=rule[:40])
+            raise Refusal("HQ_RULE_UNKNOWN", rule=rule[:40])
         return found
 
     def status(self, rule: str) -> list[ShopStatus]:
@@ -266,7 +266,7 @@ class Campaigns:
         with self._desk.books.database.reading() as connection:
             row = connection.execute(select(_promotion).where(_promotion.c.rule == rule)).first()
             if row is None:
-                raise Refusal("RULE_UNKNOWN", rule=rule[:40])
+                raise Refusal("HQ_RULE_UNKNOWN", rule=rule[:40])
             answers, acks = answers_of(connection), _acked(connection)
             rules = published(connection)
             stores = all_stores(connection)

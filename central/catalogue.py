@@ -163,11 +163,11 @@ class Catalogue:
         return Page(rows=tuple(found[s] for s in skus), number=number, size=size, total=total or 0)
 
     def product(self, sku: str) -> Product:
-        """One product; Refusal PRODUCT_UNKNOWN."""
+        """One product; Refusal HQ_PRODUCT_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             found = self._priced(connection, _products(connection, [sku])).get(sku)
         if found is None:
-            raise Refusal("PRODUCT_UNKNOWN", sku=sku[:40])
+            raise Refusal("HQ_PRODUCT_UNKNOWN", sku=sku[:40])
         return found
 
     def _priced(self, connection: Connection, found: dict[str, Product]) -> dict[str, Product]:

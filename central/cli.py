@@ -31,9 +31,9 @@ from central.settings import (
 from central.stores import Store
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
-from protocol.node.books import Fault
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
+from protocol.node.verifying import Fault
 
 OPERATOR: Final = "operator"
 DEFAULT: Final = "central.toml"
@@ -58,7 +58,7 @@ define(
             "settings.",
             "目录 {path} 无法写入（{detail}）。请更正目录权限或设置中的 data_dir。",
         ),
-        "FILE_UNREADABLE": (
+        "FILE_NOT_TEXT": (
             "The file {path} cannot be read as UTF-8 text ({detail}).",
             "文件 {path} 无法按 UTF-8 文本读取（{detail}）。",
         ),
@@ -349,7 +349,7 @@ def import_products(path: Path, file: Path, *, apply: bool) -> None:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
-        raise Refusal("FILE_UNREADABLE", path=str(file), detail=str(fault)[:100]) from None
+        raise Refusal("FILE_NOT_TEXT", path=str(file), detail=str(fault)[:100]) from None
     with _office(path) as office:
         result = office.catalogue.import_csv(text, by=OPERATOR, apply=apply)
     for wrong in result.faults:
@@ -376,3 +376,7 @@ def doctor(path: Path) -> None:
         click.echo(f"{mark}  {finding.part}: {finding.text}")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

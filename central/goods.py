@@ -21,7 +21,7 @@ TAX_BP_MAX: Final = 10_000
 
 define(
     {
-        "PRODUCT_UNKNOWN": ("There is no product {sku}.", "没有商品 {sku}。"),
+        "HQ_PRODUCT_UNKNOWN": ("There is no product {sku}.", "没有商品 {sku}。"),
         "GROUP_UNKNOWN": (
             "There is no promotion group “{group}”. A product needs an existing group, or no "
             "promotion would ever reach it: define the group first.",

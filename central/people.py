@@ -47,7 +47,7 @@ define(
             "The id {person} is taken by {name}. Choose another one.",
             "编号 {person} 已被 {name} 使用。请换一个。",
         ),
-        "PERSON_UNKNOWN": (
+        "HQ_PERSON_UNKNOWN": (
             "There is nobody with the id {person}.",
             "没有编号为 {person} 的人员。",
         ),
@@ -102,7 +102,7 @@ class People:
         self._stores = stores
 
     def add_person(self, person: Person, *, pin: str, by: str) -> Person:
-        """Add somebody with a PIN. Refusal PIN_SHAPE, ROLE_UNKNOWN, STORE_UNKNOWN; Conflict.
+        """Add somebody with a PIN. Refusal PIN_SHAPE, ROLE_UNKNOWN, HQ_STORE_UNKNOWN; Conflict.
 
         The same person, name, role and shops again is no conflict: the PIN is set anew.
         """
@@ -143,7 +143,7 @@ class People:
     @staticmethod
     def _demand_pin(wanted: Person, rows: Rows, pin: str) -> None:
         if not rows:
-            raise Refusal("PERSON_UNKNOWN", person=wanted.person)
+            raise Refusal("HQ_PERSON_UNKNOWN", person=wanted.person)
         if pin:
             return
         fresh = [s for s in wanted.stores if s not in rows or not rows[s].active]
@@ -166,7 +166,7 @@ class People:
         with self._desk.books.begin() as tx:
             rows = self._rows(tx, person)
             if not rows:
-                raise Refusal("PERSON_UNKNOWN", person=person[:40])
+                raise Refusal("HQ_PERSON_UNKNOWN", person=person[:40])
             said = {
                 store: msgspec.structs.replace(row, active=False, pin_hash="")
                 for store, row in rows.items()
@@ -184,11 +184,11 @@ class People:
         return [p for person, each in rows.items() if (p := _person_of(person, each))]
 
     def person(self, person: str) -> Person:
-        """One person; Refusal PERSON_UNKNOWN."""
+        """One person; Refusal HQ_PERSON_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             found = _person_of(person, self._rows(connection, person))
         if found is None:
-            raise Refusal("PERSON_UNKNOWN", person=person[:40])
+            raise Refusal("HQ_PERSON_UNKNOWN", person=person[:40])
         return found
 
     def name_of(self, person: str) -> str:
@@ -205,7 +205,7 @@ class People:
         known = {s.store for s in self._stores.stores()}
         for store in stores:
             if store not in known:
-                raise Refusal("STORE_UNKNOWN", store=store[:40])
+                raise Refusal("HQ_STORE_UNKNOWN", store=store[:40])
         return Person(
             person=person.person,
             name=check_name(person.name),

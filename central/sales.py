@@ -23,7 +23,7 @@ _sale, _day = READ["sale"], READ["sales_day"]
 
 define(
     {
-        "SALE_UNKNOWN": (
+        "HQ_SALE_UNKNOWN": (
             "There is no sale {sale} of shop {store}.",
             "门店 {store} 没有销售单 {sale}。",
         ),
@@ -135,7 +135,7 @@ class Sales:
         return at.astimezone(ZoneInfo(tz)).date().isoformat()
 
     def sale(self, store: str, sale: str) -> SaleDetail:
-        """One sale, read from the journal; Refusal SALE_UNKNOWN."""
+        """One sale, read from the journal; Refusal HQ_SALE_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             query = _query().where(_sale.c.store == store, _sale.c.sale == sale)
             rows = _rows(connection, query, 1)
@@ -161,7 +161,7 @@ class Sales:
         envelope = decode(found.data) if found else None
         body = body_of(envelope) if envelope else None
         if not rows or found is None or envelope is None or not isinstance(body, SaleCompleted):
-            raise Refusal("SALE_UNKNOWN", store=store[:40], sale=sale[:60])
+            raise Refusal("HQ_SALE_UNKNOWN", store=store[:40], sale=sale[:60])
         return SaleDetail(
             row=rows[0],
             body=body,

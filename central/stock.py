@@ -86,11 +86,11 @@ class Stock:
         return Page(rows=tuple(rows), number=number, size=size, total=total or 0)
 
     def row(self, sku: str) -> StockRow:
-        """One product; Refusal PRODUCT_UNKNOWN."""
+        """One product; Refusal HQ_PRODUCT_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             rows = _rows(connection, [sku])
         if not rows:
-            raise Refusal("PRODUCT_UNKNOWN", sku=sku[:40])
+            raise Refusal("HQ_PRODUCT_UNKNOWN", sku=sku[:40])
         return rows[0]
 
     def as_of(self) -> dict[str, AsOf]:

@@ -22,7 +22,7 @@ _LINE: Final = re.compile(r"tillmesh-node\s+(\S+)\s+ed25519\s+([0-9a-fA-F]{64})"
 
 define(
     {
-        "STORE_UNKNOWN": (
+        "HQ_STORE_UNKNOWN": (
             "There is no shop {store}. Add it first.",
             "没有门店 {store}。请先添加。",
         ),
@@ -31,7 +31,7 @@ define(
             "Copy it whole.",
             "这不是门店显示的公钥行（tillmesh-node 门店 ed25519 公钥）。请完整复制。",
         ),
-        "PEPPER_MISSING": (
+        "HQ_PEPPER_MISSING": (
             "The PIN pepper of shop {store} is missing ({path}). Restore it from your backup; "
             "without it no PIN can be set.",
             "门店 {store} 的 PIN 密钥文件缺失（{path}）。请从备份恢复，否则无法设置 PIN。",
@@ -132,7 +132,7 @@ class Stores:
                 record(self._desk, tx, {ALL: [(self._desk.new_id(), said)]}, by=by)
 
     def joining_file(self, store: str) -> str:
-        """The joining file again; Refusal STORE_UNKNOWN."""
+        """The joining file again; Refusal HQ_STORE_UNKNOWN."""
         found, settings = self.store(store), self._desk.settings
         public = settings.public
         rows = [
@@ -173,7 +173,7 @@ class Stores:
         with self._desk.books.begin() as tx:
             known = self._find(tx, store)
             if known is None:
-                raise Refusal("STORE_UNKNOWN", store=store[:40])
+                raise Refusal("HQ_STORE_UNKNOWN", store=store[:40])
             if known.public_key != key:
                 record(self._desk, tx, {to_stream(store): [(self._desk.new_id(), said)]}, by=by)
         return store
@@ -194,22 +194,22 @@ class Stores:
             return _rows(connection)
 
     def store(self, store: str) -> Store:
-        """One shop; Refusal STORE_UNKNOWN."""
+        """One shop; Refusal HQ_STORE_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             found = self._find(connection, store)
         if found is None:
-            raise Refusal("STORE_UNKNOWN", store=store[:40])
+            raise Refusal("HQ_STORE_UNKNOWN", store=store[:40])
         return found
 
     def pepper(self, store: str) -> bytes:
-        """The shop's PIN pepper, 32 bytes. Unavailable PEPPER_MISSING."""
+        """The shop's PIN pepper, 32 bytes. Unavailable HQ_PEPPER_MISSING."""
         path = self.pepper_path(store)
         try:
             pepper = bytes.fromhex(path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             pepper = b""
         if len(pepper) != PEPPER_BYTES:
-            raise Unavailable("PEPPER_MISSING", store=store, path=str(path))
+            raise Unavailable("HQ_PEPPER_MISSING", store=store, path=str(path))
         return pepper
 
     def pepper_path(self, store: str) -> Path:

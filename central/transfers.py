@@ -40,7 +40,7 @@ _head, _line, _receipt, _expected, _settlement = (
 
 define(
     {
-        "TRANSFER_UNKNOWN": ("There is no transfer {transfer}.", "没有调拨单 {transfer}。"),
+        "HQ_TRANSFER_UNKNOWN": ("There is no transfer {transfer}.", "没有调拨单 {transfer}。"),
         "TRANSFER_NOWHERE": (
             "A transfer names the shop {store}, which head office does not know. Nobody was told; "
             "add the shop, or let the sender receive the goods back.",
@@ -58,7 +58,7 @@ define(
             "Say which product and how much of it is written off.",
             "请填写要核销的商品和数量。",
         ),
-        "REASON_MISSING": (
+        "HQ_REASON_MISSING": (
             "A reason is missing. Type what happened, 200 characters at most.",
             "缺少原因。请填写发生了什么，最多 200 个字符。",
         ),
@@ -158,7 +158,7 @@ class Transfers:
         return self._all()[::-1][:limit]
 
     def transfer(self, transfer: str) -> Transfer:
-        """One transfer; Refusal TRANSFER_UNKNOWN."""
+        """One transfer; Refusal HQ_TRANSFER_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             return _one(connection, transfer)
 
@@ -190,7 +190,7 @@ class Transfers:
         """Write off pieces that never came. Needs a second person (`accounts.confirm`).
 
         When more came than was sent, `lines` are negative: the surplus is taken back.
-        Refusal SECOND_PERSON, SETTLE_TOO_MUCH, REASON_MISSING, NOT_ALLOWED. The same `lines` twice
+        Refusal SECOND_PERSON, SETTLE_TOO_MUCH, HQ_REASON_MISSING, NOT_ALLOWED. The same lines twice
         are refused by what then remains.
         """
         demand(person.role, "settle_dispute")
@@ -199,7 +199,7 @@ class Transfers:
             raise Refusal("SECOND_PERSON")
         why = " ".join(reason.split())
         if not why or len(why) > 200 or not why.isprintable():
-            raise Refusal("REASON_MISSING")
+            raise Refusal("HQ_REASON_MISSING")
         settlement = self._desk.new_id()
         with self._desk.books.begin() as tx:
             found = _one(tx, transfer)
@@ -381,5 +381,5 @@ def _goods(connection: Connection, skus: Sequence[str]) -> dict[str, tuple[str, 
 def _one(connection: Connection, transfer: str) -> Transfer:
     found = _assemble(connection, transfer)
     if not found:
-        raise Refusal("TRANSFER_UNKNOWN", transfer=transfer[:60])
+        raise Refusal("HQ_TRANSFER_UNKNOWN", transfer=transfer[:60])
     return found[0]

@@ -89,9 +89,9 @@ def test_versions_rise_and_a_withdrawn_rule_stays_at_hand(office: HeadOffice) ->
     with pytest.raises(Refusal, match="RULE_NOT_PUBLISHED"):
         office.campaigns.withdraw("R1", by="ann")
     assert office.campaigns.publish("R1", by="ann") == 3
-    with pytest.raises(Refusal, match="RULE_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_RULE_UNKNOWN"):
         office.campaigns.campaign("R9")
-    with pytest.raises(Refusal, match="RULE_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_RULE_UNKNOWN"):
         office.campaigns.status("R9")
 
 

@@ -43,7 +43,7 @@ def test_a_joining_file_says_all_that_a_shop_needs(office: HeadOffice) -> None:
     again = office.stores.add_store(SHOP, by="ann")
     assert again == text  # the pepper is made once
     path.unlink()
-    with pytest.raises(Unavailable, match="PEPPER_MISSING"):
+    with pytest.raises(Unavailable, match="HQ_PEPPER_MISSING"):
         office.stores.joining_file("A")
 
 
@@ -73,7 +73,7 @@ def test_a_node_is_accepted_by_its_line(office: HeadOffice) -> None:
     for line in ("", "tillmesh-node A ed25519 abc", f"tillmesh-node A rsa {KEY}"):
         with pytest.raises(Refusal, match="NODE_LINE_WRONG"):
             office.stores.accept_node(line, by="ann")
-    with pytest.raises(Refusal, match="STORE_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_STORE_UNKNOWN"):
         office.stores.accept_node(f"tillmesh-node Z ed25519 {KEY}", by="ann")
 
 
@@ -146,12 +146,12 @@ def test_pins_have_a_shape_and_are_one_persons_own(
         )
     for wrong, code in (
         (Person(person="q", name="Q", role="king", stores=("A",)), "ROLE_UNKNOWN"),
-        (Person(person="q", name="Q", role="cashier", stores=("Z",)), "STORE_UNKNOWN"),
+        (Person(person="q", name="Q", role="cashier", stores=("Z",)), "HQ_STORE_UNKNOWN"),
         (Person(person="q", name=" ", role="cashier", stores=("A",)), "NAME_MISSING"),
     ):
         with pytest.raises(Refusal, match=code):
             office.people.add_person(wrong, pin="7788", by="ann")
-    with pytest.raises(Refusal, match="PERSON_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_PERSON_UNKNOWN"):
         office.people.set_pin("nobody", "7788", by="ann")
 
 

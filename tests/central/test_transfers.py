@@ -167,7 +167,7 @@ def test_settling_needs_a_second_person_a_reason_and_a_right(
         (one, "x", ANN, ANN, "SECOND_PERSON"),
         (one, "x", kim, ANN, "NOT_ALLOWED"),
         (one, "x", ANN, kim, "NOT_ALLOWED"),
-        (one, " ", ANN, BOB, "REASON_MISSING"),
+        (one, " ", ANN, BOB, "HQ_REASON_MISSING"),
         ([], "x", ANN, BOB, "SETTLE_NOTHING"),
         ([Moved(sku="X", qty_milli=-1)], "x", ANN, BOB, "SETTLE_TOO_MUCH"),
         ([Moved(sku="Q", qty_milli=1)], "x", ANN, BOB, "SETTLE_TOO_MUCH"),
@@ -175,7 +175,7 @@ def test_settling_needs_a_second_person_a_reason_and_a_right(
     ):
         with pytest.raises(Refusal, match=code):
             office.transfers.settle("t1", lines, reason=reason, person=person, second=second)
-    with pytest.raises(Refusal, match="TRANSFER_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_TRANSFER_UNKNOWN"):
         office.transfers.settle("t9", one, reason="x", person=ANN, second=BOB)
     assert _places(office, "X")["transit/A>B"] == 4_000
 

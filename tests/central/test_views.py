@@ -57,7 +57,7 @@ def test_stock_across_shops_with_its_age(office: HeadOffice, shops: dict[str, Sh
         "TransferDispatched",
         "kim",
     )
-    with pytest.raises(Refusal, match="PRODUCT_UNKNOWN"):
+    with pytest.raises(Refusal, match="HQ_PRODUCT_UNKNOWN"):
         office.stock.row("Q")
 
 
@@ -78,7 +78,7 @@ def test_sales_newest_first_in_pages(office: HeadOffice, shops: dict[str, Shop])
     detail = office.sales.sale("A", "s0")
     assert (detail.body.sale, detail.clock_state, detail.uncertainty_ms) == ("s0", "trusted", 20)
     for store, sale in (("A", "s1"), ("A", "zz"), ("Q", "s0")):
-        with pytest.raises(Refusal, match="SALE_UNKNOWN"):
+        with pytest.raises(Refusal, match="HQ_SALE_UNKNOWN"):
             office.sales.sale(store, sale)
     assert [r.sale for r in office.sales.find_receipt(detail.row.receipt_number)] == ["s1", "s0"]
     assert office.sales.find_receipt("%") == office.sales.find_receipt(" ") == []

@@ -1,0 +1,156 @@
+"""The command line as a person starts it: real processes, sentences and exit codes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.servers import free_port
+
+PROGRAM = [sys.executable, "-m", "central.cli"]
+ENV = {
+    **os.environ,
+    "LANG": "C.UTF-8",
+    "LC_ALL": "",
+    "HQ_PASSWORD": "correct horse",
+    "PIN": "471100",
+}
+
+
+def _run(folder: Path, *words: str, code: int = 0, lang: str = "C.UTF-8") -> str:
+    done = subprocess.run(
+        [*PROGRAM, *words],
+        cwd=folder,
+        env={**ENV, "LANG": lang, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == code, text
+    assert "Traceback" not in text
+    return text
+
+
+INIT = (
+    "init",
+    *("--chain", "bakery", "--name-zh", "小麦", "--name-en", "Wheat"),
+    *("--admin", "ann", "--admin-password-env", "HQ_PASSWORD"),
+    *("--mqtt-port", "1", "--broker-host", "10.0.0.7", "--broker-port", "1884"),
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    _run(tmp_path, *INIT, "--http-port", str(free_port()))
+    return tmp_path
+
+
+def test_from_nothing_to_a_shop_with_people(home: Path) -> None:
+    assert (home / "data" / "central.key").stat().st_mode & 0o777 == 0o600
+    assert (home / "data").stat().st_mode & 0o777 == 0o700
+    _run(
+        home,
+        *("add-store", "A", "--name-zh", "甲店", "--name-en", "Shop A"),
+        *("--zone", "east", "--group", "town"),
+    )
+    joining = home / "A.join.toml"
+    assert joining.stat().st_mode & 0o777 == 0o600
+    assert tomllib.loads(joining.read_text())["broker"]["host"] == "10.0.0.7"
+    _run(home, "accept-node", "tillmesh-node", "A", "ed25519", "ab" * 32)
+    _run(
+        home,
+        *("add-person", "kim", "--name", "Kim", "--role", "manager", "--store", "A"),
+        *("--pin-env", "PIN"),
+    )
+    _run(
+        home,
+        "add-account",
+        "bob",
+        "--name",
+        "Bob",
+        "--role",
+        "buyer",
+        "--password-env",
+        "HQ_PASSWORD",
+    )
+    (home / "goods.csv").write_text("sku,name_zh,group,tax_rate\nX,吐司,none,13\n")
+    told = _run(home, "import-products", "goods.csv", "--apply", code=1)
+    assert "goods.csv:2 group:" in told
+    assert "1 rows: 0 new" in told
+    assert "all  3" in _run(home, "verify")  # the epoch, the chain, the shop
+    assert "0 products  same" in _run(home, "rebuild")
+    told = _run(home, "doctor", code=1)
+    assert "WRONG  broker" in told
+    assert "ok     shop A: joined" in told
+
+
+def test_faults_are_sentences(home: Path) -> None:
+    assert "INIT_DONE_BEFORE" in _run(home, *INIT, code=1)
+    assert "没有门店" in _run(
+        home, "accept-node", "tillmesh-node", "Z", "ed25519", "ab" * 32, code=1, lang="zh_CN.UTF-8"
+    )
+    assert "KEY_MISSING" in _without_key(home)
+    (home / "central.toml").write_text('chain = "a b"\n[http]\nport = "x"\n')
+    told = _run(home, "verify", code=2)
+    assert len(told.splitlines()) == 5  # chain, data_dir, port, two names
+    assert "central.toml: http.port must be" in told
+    told = _run(home, "-s", "nowhere.toml", "run", code=2)
+    assert "cannot be read" in told
+
+
+def _without_key(home: Path) -> str:
+    key = home / "data" / "central.key"
+    key.rename(home / "kept.key")
+    told = _run(home, "verify", code=1)
+    (home / "kept.key").rename(key)
+    return told
+
+
+def test_a_failed_init_may_be_tried_again(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://tillmesh@127.0.0.1:1/x"
+    assert "DATABASE_AWAY" in _run(tmp_path, *INIT, "--database-url", url, code=1)
+    assert "PASSWORD_SHORT" in _run(tmp_path, *INIT, "--admin-password-env", "LANG", code=1)
+    _run(tmp_path, *INIT)
+
+
+def test_verify_names_the_first_wrong_row(home: Path) -> None:
+
+    connection = sqlite3.connect(home / "data" / "central.db")
+    connection.execute("UPDATE journal SET data = replace(data, '小麦', '大麦') WHERE seq = 2")
+    connection.commit()
+    connection.close()
+    told = _run(home, "verify", code=1)
+    assert "WRONG  all  event 2:" in told
+    assert "[CHAIN_BROKEN]" in told
+
+
+def test_run_serves_until_it_is_told_to_stop(home: Path) -> None:
+    port = tomllib.loads((home / "central.toml").read_text())["http"]["port"]
+    process = subprocess.Popen(
+        [*PROGRAM, "run"],
+        cwd=home,
+        env={**ENV, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert f":{port}" in process.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            assert answer.status == 200
+        assert "PORT_IN_USE" in _run(home, "run", code=1)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "stopping" in out
+    assert "Traceback" not in err
