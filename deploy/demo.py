@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy import bakery
 from deploy.chain import Chain
+from deploy.visitors import Refused
 from deploy.walks import WalkBroken, Walks
 
 HOME = Path(__file__).parent.parent / "var" / "demo"
@@ -66,7 +67,7 @@ def check(folder: Path, arguments: argparse.Namespace) -> int:
         for line in hop_table(walks):
             _say(line)
         walks.close()
-    except WalkBroken as fault:
+    except (WalkBroken, Refused) as fault:
         _say(f"BROKEN: {fault}")
         _say(f"The logs are in {folder}")
         return 1

@@ -22,6 +22,7 @@ TO_B = "commit at A -> B"
 PINS = {store: pin for _, _, role, pin, (store,) in bakery.PEOPLE if role == "manager"}
 CODE = {row["sku"]: row["codes"] for row in bakery.goods()}
 SKU = "P0001"  # red bean bread, in the group of the bakery promotion
+MOVED = "P0010"  # cranberry bread, of which A has more than twenty
 
 
 class WalkBroken(Exception):
@@ -133,11 +134,11 @@ class Walks:
         )
         return None if found is None else int(found)
 
-    def sum_of_places(self, sku: str = SKU) -> int:
+    def sum_of_places(self, sku: str) -> int:
         """All places of a product at head office; zero by the law of double entry."""
         return int(self.hq.one("select sum(qty_milli) from stock where sku = :s", s=sku) or 0)
 
-    def in_chain(self, sku: str = SKU) -> int:
+    def in_chain(self, sku: str) -> int:
         """Goods on the shelves and on their way."""
         found = self.hq.one(
             "select sum(qty_milli) from stock where sku = :s "
@@ -200,12 +201,7 @@ class Walks:
         demand("stock at A went down by 3", holds=self.on_hand(eyes, "S1") == now)
         until("head office sees it", lambda: self.on_hand(self.hq, "S1") == now)
         until("B sees it", lambda: self.seen_by_neighbour("S2", "S1") == now)
-        until(
-            "head office priced it again and agrees",
-            lambda: self.hq.one(
-                "select agreed from reprice_result where sale = :s", s=paid["sale"]
-            ),
-        )
+        until("head office priced it again and agrees", lambda: self._agreed(paid["sale"]))
         self.say("  receipt in Chinese, stock down at A, at head office and in B's view; repriced")
         for _ in range(sales):
             self._timed_sale(clerk)
@@ -213,8 +209,8 @@ class Walks:
         self.say(f"  {sales} sales, every shelf agrees")
 
     def _agreed(self, sale: str) -> bool:
-        found = self.hq.one("select agreed from reprice_result where sale = :s", s=sale)
-        return bool(found)
+        found = self.hq.one("select outcome from reprice_result where sale = :s", s=sale)
+        return found == "agreed"
 
     def _timed_sale(self, clerk: Clerk) -> None:
         start = time.monotonic()
@@ -289,7 +285,7 @@ class Walks:
 
     def transfer(self) -> None:
         """Ten go, nine come; and the van that is faster than the news."""
-        total = self.in_chain()
+        total = self.in_chain(MOVED)
         transfer = self._dispatch(10_000)
         until("B sees it coming", lambda: self._line(self.eyes["S2"], transfer) == 10_000)
         until("head office has it in transit", lambda: self._in_transit() == 10_000)
@@ -326,7 +322,7 @@ class Walks:
 
     def _dispatch(self, qty_milli: int) -> str:
         transfer = new_id()
-        lines = [{"sku": SKU, "qty_milli": qty_milli}]
+        lines = [{"sku": MOVED, "qty_milli": qty_milli}]
         self.clerks["S1"].call(
             "/api/documents/dispatch", {"document": transfer, "to_store": "S2", "lines": lines}
         )
@@ -348,7 +344,7 @@ class Walks:
             f"/api/transfers/{transfer}/receive",
             {
                 "receipt": new_id(),
-                "lines": [{"sku": SKU, "qty_milli": qty_milli}],
+                "lines": [{"sku": MOVED, "qty_milli": qty_milli}],
                 "by_note": by_note,
             },
         )
@@ -359,13 +355,13 @@ class Walks:
 
     def _in_transit(self) -> int:
         found = self.hq.one(
-            "select sum(qty_milli) from stock where place like 'transit/%' and sku = :s", s=SKU
+            "select sum(qty_milli) from stock where place like 'transit/%' and sku = :s", s=MOVED
         )
         return int(found or 0)
 
     def _demand_sums(self, total: int) -> None:
-        demand("all places sum to zero", holds=self.sum_of_places() == 0)
-        demand("no piece was made or lost", holds=self.in_chain() == total)
+        demand("all places sum to zero", holds=self.sum_of_places(MOVED) == 0)
+        demand("no piece was made or lost", holds=self.in_chain(MOVED) == total)
 
     # -- walk 4 -----------------------------------------------------------------------------
 
