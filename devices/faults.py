@@ -82,8 +82,14 @@ _PRINTERS = {
         "打印机 {device} 处于脱机状态。收银不受影响，小票已排队。请按联机或走纸键。",
     ),
     "PRINTER_SILENT": (
-        "{device} does not answer. Selling goes on, receipts wait. Check power and cable.",
-        "打印机 {device} 没有应答。收银不受影响，小票已排队。请检查电源和连线。",
+        (
+            "{device} does not answer. Selling goes on, receipts wait. Check power and cable; "
+            "a model that never answers needs a -mute profile."
+        ),
+        (
+            "打印机 {device} 没有应答。收银不受影响，小票已排队。请检查电源和连线；"
+            "不会应答的型号请选 -mute 配置。"
+        ),
     ),
     "PRINTER_GARBLED": (
         "{device} answers nonsense. Selling goes on. Check model, cable and baud rate.",

@@ -78,6 +78,7 @@ class PrintWorker:
                 self.fault = ""
             except Exception as error:  # noqa: BLE001 - receipts must come again without a restart
                 self.fault = str(error) or repr(error)
+                recovered = False  # nothing is on its way now: what says `sending` is in doubt
                 pause_s = DATABASE_S
             if pause_s:
                 self._awake.wait(pause_s)

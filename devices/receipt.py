@@ -16,11 +16,10 @@ from typing import Final, Literal
 
 import msgspec
 import segno
-from escpos.image import EscposImage
-from escpos.printer import Dummy
 from PIL import Image as Picture
 
 from devices import gbtext
+from devices.encoder import Dummy, EscposImage
 from devices.linedraw import draw_line
 from protocol.errors import Refusal
 

@@ -2,6 +2,9 @@
 
 import io
 import itertools
+import os
+import subprocess
+import sys
 import zlib
 
 import msgspec
@@ -196,6 +199,19 @@ def test_latin_printer_gets_no_chinese_bytes():
     rows = _print(render([Text("Bread"), Text("面包"), Cut()], to), to).papers[0].rows()
     assert rows[0] == "Bread"
     assert rows[1].startswith("[IMAGE")
+
+
+def test_the_encoder_leaves_nothing_behind(tmp_path):
+    code = "import logging, devices.receipt; print(logging.getLogger().handlers)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_profile_names_the_known():
