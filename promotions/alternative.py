@@ -31,6 +31,7 @@ from promotions.search import (
 from promotions.stages import Later, line_places, run_compounds, run_orders
 
 SMALL_SEARCH: Final = 6_000  # states below which the search by states also settles ties
+TRACKS_PLAIN: Final = 16  # more rules tied together than this are not tried without prices
 WIDTH: Final = 400  # states kept per line by the first, unguided pass
 
 
@@ -188,8 +189,9 @@ def _swept(part: Part, work: Work) -> Solution | None:
         return None
     own = work.part(4)
     known: Solution | None = None
-    with suppress(Exhausted):
-        known = sweep(part, choices, own, WIDTH)
+    if len(choices[0]) <= TRACKS_PLAIN:
+        with suppress(Exhausted):
+            known = sweep(part, choices, own, WIDTH)
     work.settle(own)
     if known is not None and known.upper_bound >= 0:
         return known

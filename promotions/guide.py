@@ -16,7 +16,7 @@ from promotions.plays import Work
 from promotions.tracks import Option, Track
 
 NEVER: Final = -(10**30)
-STEPS: Final = 24
+STEPS: Final = 50
 FINE: Final = 64  # prices are whole multiples of 1 / FINE of the search's own unit
 
 
@@ -134,7 +134,7 @@ class Guide:
                 best, stuck = (self.bound, list(self.prices)), 0
             else:
                 stuck += 1
-                if stuck >= 3:
+                if stuck >= 2:
                     slow, stuck = slow * 2, 0
                     self.prices = list(best[1])
             wrong = sum(each * each for each in surplus)

@@ -26,7 +26,8 @@ from promotions.tracks import (
 
 Node = tuple[int, int, Any]  # gain, applied mask, chain of (track, line, units) or plays
 COMBINATIONS_MAX = 64
-GUIDED_WIDTHS = (12, 60, 300)
+WIDTH_FIRST = 15  # states kept per line by the first pass with prices
+WIDER = 8  # the most by which a pass is wider than the one before
 
 
 class Solution(NamedTuple):
@@ -152,6 +153,7 @@ class Sweep:
     def _offer(self, states: dict[int, Node], track: Track, line: Line, i: int) -> dict[int, Node]:
         shift, ones = track.shift, (1 << track.bits) - 1
         worth = [0] * (line.n + 1) if self.guide is None else self.guide.worth[i]
+        least = NEVER if self.guide is None else self.known + self.scale
         final, bit, n = track.last == i, track.candidate.bit, line.n
         memo: dict[int, list[Option]] = {}
         after: dict[int, Node] = {}
@@ -169,6 +171,8 @@ class Sweep:
                     break
                 target = rest + k if final else rest + k + (state_after << shift)
                 total = gain + more + worth[left - k] - worth[left]
+                if total < least:
+                    continue
                 known = after.get(target)
                 if known is None or total > known[0]:
                     after[target] = (
@@ -291,37 +295,51 @@ def _rules(solution: Solution) -> int:
     return len({play.candidate.bit for play in solution.plays})
 
 
-def guided(part: Part, choices: list[list[Track]], work: Work, known: Solution) -> Solution:
-    """Search on with prices: first narrow, then wider, until proven or the budget is used up."""
-    best = known
-    guides: list[tuple[list[Track], Guide, int]] = []
-    for tracks in choices:
-        probe = Sweep(part, tracks, work, 1)
-        guide = Guide(probe.lines, part.local, tracks, probe.scale)
-        own = work.part(3)
+class _Aim:
+    """One choice of tiers in a guided search: its prices, and what it cannot exceed."""
+
+    def __init__(self, part: Part, tracks: list[Track]) -> None:
+        self.part = part
+        self.tracks = tracks
+        probe = Sweep(part, tracks, Work(0), 1)
+        self.guide = Guide(probe.lines, part.local, tracks, probe.scale)
+        self.most = 0
+
+    def price(self, known: int, work: Work) -> None:
+        """Find prices."""
         with suppress(Exhausted):
-            guide.improve(best.total, own)
-        work.settle(own)
-        guide.value()
-        guides.append((tracks, guide, guide.bound // guide.fine))
-    for width in GUIDED_WIDTHS:
-        after = []
-        for tracks, guide, most in guides:
-            if most <= best.total:
-                continue
-            own = work.part(1)
-            pass_over = Sweep(part, tracks, own, width)
-            pass_over.follow(guide, best.total)
+            self.guide.improve(known, work)
+        self.guide.value()
+        self.most = self.guide.bound // self.guide.fine
+
+    def widen(self, best: Solution, work: Work) -> Solution:
+        """Search with more and more states kept, as far as the budget carries."""
+        width, cost = WIDTH_FIRST, 0
+        while self.most > best.total and width >= WIDTH_FIRST:
+            before = work.left
+            pass_over = Sweep(self.part, self.tracks, work, width)
+            pass_over.follow(self.guide, best.total)
             try:
                 gain, chain = pass_over.run()
             except Exhausted:
-                after.append((tracks, guide, most))
-                continue
-            work.settle(own)
+                break
             if gain > NEVER:
                 best = _better(best, _decoded(chain))
-            reached = max(gain, pass_over.dropped)
-            after.append((tracks, guide, min(most, max(reached // guide.fine, best.total))))
-        guides = after
-    bound = max((most for _, _, most in guides), default=0)
-    return best._replace(upper_bound=max(bound, best.total))
+            reached = max(gain, pass_over.dropped) // self.guide.fine
+            self.most = min(self.most, max(reached, best.total))
+            cost = before - work.left
+            grow = min(WIDER, work.left * 4 // (5 * max(1, cost)))
+            width = width * grow if grow >= 2 else 0
+        return best
+
+
+def guided(part: Part, choices: list[list[Track]], work: Work, known: Solution) -> Solution:
+    """Search on with prices, until the packing is proven or the budget is used up."""
+    best = known
+    aims = [_Aim(part, tracks) for tracks in choices]
+    for at, aim in enumerate(aims):
+        own = work.part(len(aims) - at)
+        aim.price(best.total, own)
+        best = aim.widen(best, own)
+        work.settle(own)
+    return best._replace(upper_bound=max(best.total, *(aim.most for aim in aims)))
