@@ -5,7 +5,18 @@ import signal
 import sys
 import threading
 
-from devices.sim.store import VirtualShop
+from devices.sim.store import Kit, VirtualShop
+
+
+def _say_where(shop: VirtualShop) -> None:
+    print(f"page     {shop.page_url}")
+    for till in shop.tills:
+        print(f"{till:8} printer {shop.printer_url(till)}  scanner {shop.scanner_url(till)}")
+        if shop.scale_url(till):
+            print(f"{till:8} scale {shop.scale_url(till)}  display {shop.display_url(till)}")
+    if shop.labels is not None and shop.provider is not None:
+        print(f"labels   {shop.labels.url}\npayments {shop.provider.url}")
+    sys.stdout.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,13 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tills", default="t1", help="names of the tills, by commas")
     parser.add_argument("--folder", default="", help="where the scanners' paths live")
     parser.add_argument("--columns", type=int, choices=(32, 48), default=48, help="of the paper")
+    parser.add_argument("--full", action="store_true", help="scales, displays, labels, payments")
     options = parser.parse_args(arguments)
     shop = VirtualShop(
         options.tills.split(","),
         options.port,
         name=options.shop,
         folder=options.folder,
-        columns=options.columns,
+        kit=Kit(columns=options.columns, full=options.full),
     )
     try:
         shop.start()
@@ -33,10 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    print(f"page     {shop.page_url}")
-    for till in shop.tills:
-        print(f"{till:8} printer {shop.printer_url(till)}  scanner {shop.scanner_url(till)}")
-    sys.stdout.flush()
+    _say_where(shop)
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
 
+from devices.label import preview_png
+from devices.sim.vpay import BEHAVIOURS
 from devices.sim.words import ACTIONS, WORDS
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from devices.sim.paper import Paper
     from devices.sim.store import VirtualShop, VirtualTill
+    from devices.sim.vlabel import VirtualLabelPrinter
+    from devices.sim.vpay import VirtualProvider
 
 SHOWN: Final = 12
 
@@ -32,15 +36,15 @@ def create_page(shop: "VirtualShop") -> Flask:
     def show() -> str:
         language = _language()
         words = {key: texts[language] for key, texts in WORDS.items()}
-        return render_template(
-            "shop.html", shop=shop, tills=_tills(shop), words=words, language=language
-        )
+        parts = {"tills": _tills(shop), "back": _back_room(shop)}
+        return render_template("shop.html", shop=shop, words=words, language=language, **parts)
 
     @app.get("/tills")
     def tills() -> str:
         """The part of the page that changes."""
         words = {key: texts[_language()] for key, texts in WORDS.items()}
-        return render_template("tills.html", shop=shop, tills=_tills(shop), words=words)
+        parts = {"tills": _tills(shop), "back": _back_room(shop)}
+        return render_template("tills.html", shop=shop, words=words, **parts)
 
     @app.get("/state.json")
     def state() -> Response:
@@ -58,7 +62,42 @@ def create_page(shop: "VirtualShop") -> Flask:
         _act(_till(shop, till), action, request.form.get("code", ""))
         return redirect(url_for("show", lang=request.args.get("lang")), code=303)
 
+    if shop.labels is not None and shop.provider is not None:
+        _add_back_room(app, shop.labels, shop.provider)
+
     return app
+
+
+def _add_back_room(app: Flask, printer: "VirtualLabelPrinter", provider: "VirtualProvider") -> None:
+    """The label printer's last labels, and how the next payment will go."""
+
+    @app.get("/label/<int:back>.png")
+    def label(back: int) -> Response:
+        labels = printer.labels
+        if back >= min(len(labels), SHOWN):
+            abort(404)
+        return Response(preview_png(labels[-1 - back]), mimetype="image/png")
+
+    @app.post("/provider")
+    def script() -> "BaseResponse":
+        behaviour = request.form.get("behaviour", "")
+        if behaviour not in BEHAVIOURS:
+            abort(404)
+        provider.script(behaviour)
+        return redirect(url_for("show", lang=request.args.get("lang")), code=303)
+
+
+def _back_room(shop: "VirtualShop") -> dict[str, Any]:
+    if shop.labels is None or shop.provider is None:
+        return {}
+    return {
+        "labels": min(len(shop.labels.labels), SHOWN),
+        "count": len(shop.labels.labels),
+        "captured": len(shop.provider.captured),
+        "reversed": len(shop.provider.reversed),
+        "next": shop.provider.scripted(),
+        "behaviours": BEHAVIOURS,
+    }
 
 
 def _refuse_other_sites() -> None:
@@ -102,6 +141,8 @@ def _view(till: "VirtualTill") -> dict[str, Any]:
         "drawer": printer.kicks,
         "faults": printer.faults[-5:],
         "scanner": till.scanner.plugged,
+        "grams": till.scale.grams if till.scale is not None else None,
+        "display": till.display.screen.lines() if till.display is not None else None,
         "papers": [_sheet(number, paper) for number, paper in printer.numbered(SHOWN)],
     }
 
@@ -117,6 +158,10 @@ def _act(till: "VirtualTill", action: str, code: str) -> None:
     if action == "scan":
         if 0 < len(code) <= 2048:
             scanner.scan(code)
+        return
+    if action == "weigh":
+        if till.scale is not None and code.isascii() and code.isdigit() and len(code) <= 5:
+            till.scale.put(int(code))
         return
     {
         "unplug": scanner.unplug,

@@ -100,8 +100,19 @@ class VirtualLabelPrinter:
         """What came out, copies included."""
         return list(self.reader.labels)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Read in a thread of its own."""
         self._thread.start()
+
+    def stop(self) -> None:
+        """Switch off."""
+        self._stopping = True
+        if self._thread.is_alive():
+            self._thread.join(2)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
@@ -110,9 +121,7 @@ class VirtualLabelPrinter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopping = True
-        self._thread.join(2)
-        self._listener.close()
+        self.stop()
 
     def _run(self) -> None:
         while not self._stopping:

@@ -73,8 +73,19 @@ class VirtualProvider:
         """What a shop's settings name as its provider."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Answer in a thread of its own."""
         self._thread.start()
+
+    def stop(self) -> None:
+        """Hang up."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(2)
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
@@ -83,9 +94,7 @@ class VirtualProvider:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(2)
+        self.stop()
 
     def script(self, *behaviours: str) -> None:
         """How the next pays behave, one each."""
@@ -93,6 +102,10 @@ class VirtualProvider:
         if unknown:
             raise ValueError(f"unknown behaviour {unknown}")
         self._script += behaviours
+
+    def scripted(self) -> list[str]:
+        """What is scripted and not yet used."""
+        return list(self._script)
 
     def lose_next(self, count: int) -> None:
         """Carry out the next messages, but lose their answers."""

@@ -5,7 +5,7 @@ from typing import Final
 ACTIONS: Final = frozenset(
     {
         "scan", "unplug", "plug", "paper-out", "paper-low", "paper-in", "cover-open",
-        "cover-close", "power-off", "power-on",
+        "cover-close", "power-off", "power-on", "weigh",
     }
 )  # fmt: skip
 
@@ -46,6 +46,21 @@ _TEXTS: Final = {  # key -> (zh, en)
     "as_text": ("文字", "As text"),
     "torn": ("断电时撕下", "torn off at power cut"),
     "none": ("还没有小票。", "No receipts yet."),
+    "scale": ("电子秤", "Scale"),
+    "grams": ("重量（克）", "Weight (grams)"),
+    "weigh": ("放上", "Put on"),
+    "take_off": ("拿走", "Take off"),
+    "display": ("顾客显示屏", "Customer display"),
+    "back_room": ("后场", "Back room"),
+    "labels": ("价签打印机", "Label printer"),
+    "label": ("价签", "Label"),
+    "labels_count": ("已打印价签", "Labels printed"),
+    "provider": ("扫码支付（模拟）", "Scan-pay (simulated)"),
+    "next_payment": ("下一笔付款", "The next payment"),
+    "set": ("设定", "Set"),
+    "captured": ("已收款", "Collected"),
+    "reversed": ("已撤销", "Reversed"),
+    "scripted": ("已设定", "Set for the next"),
     "goods": ("常用商品", "Goods"),
 }
 WORDS: Final = {key: {"zh-CN": zh, "en": en} for key, (zh, en) in _TEXTS.items()}

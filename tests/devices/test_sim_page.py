@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 from devices.device import DeviceState
 from devices.printer import Printer
 from devices.receipt import Cut, Text, profile, render
-from devices.sim.store import VirtualShop
+from devices.sim.store import Kit, VirtualShop
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -28,7 +28,9 @@ def page():
 
 
 def test_page(page, events, eventually):
-    with VirtualShop(["t1"], name="面包店", goods=[("牛角包", "6901028075831")]) as shop:
+    with VirtualShop(
+        ["t1"], name="面包店", goods=[("牛角包", "6901028075831")], kit=Kit(full=True)
+    ) as shop:
         printer = Printer("p1", shop.printer_url("t1"), profile=WIDE, on_event=events.put)
         printer.start()
         eventually(lambda: printer.state().state is DeviceState.UP)
@@ -40,6 +42,13 @@ def test_page(page, events, eventually):
             assert result.violations_count == 0, result.generate_report()
             boxes = [button.bounding_box() for button in page.query_selector_all("button")]
             assert all(box["height"] >= 48 and box["width"] >= 48 for box in boxes)
+        page.fill("#grams-t1", "536")
+        page.click("#t1-weigh")
+        page.wait_for_function("document.querySelector('#scale-t1').innerText.includes('536')")
+        assert shop.tills["t1"].scale.grams == 536
+        page.select_option("#behaviour", "lost-answer")
+        page.click("#set-behaviour")
+        eventually(lambda: shop.provider.scripted() == ["lost-answer"])
         page.click("#t1-power-off")
         page.wait_for_selector("#t1-power-on")
         assert not shop.tills["t1"].printer.powered

@@ -12,10 +12,15 @@ import urllib.request
 import pytest
 
 from devices.device import DeviceState
+from devices.display import Display
+from devices.label import LabelPrinter, LabelSize, ShelfLabel, draw_label, to_tspl
+from devices.payhttp import HttpProvider
+from devices.payment import PayRequest
 from devices.printer import Printer
 from devices.receipt import Cut, Kick, Text, profile, render
+from devices.scale import Scale
 from devices.scanner import Scanner
-from devices.sim.store import VirtualShop
+from devices.sim.store import Kit, VirtualShop
 
 WIDE = profile("80mm-48col")
 
@@ -102,6 +107,33 @@ def test_other_sites_cannot_press_buttons(shop):
     assert caught.value.code == 403
     caught.value.close()
     assert shop.tills["t1"].printer.powered
+
+
+def test_a_full_shop_weighs_shows_labels_and_collects(events, eventually):
+    with VirtualShop(["t1"], kit=Kit(full=True)) as shop:
+        scale = Scale("w", shop.scale_url("t1"), protocol="mettler", on_event=events.put)
+        display = Display("d", shop.display_url("t1"), on_event=events.put)
+        labels = LabelPrinter("l", shop.labels.url, on_event=events.put)
+        for device in (scale, display, labels):
+            device.start()
+        scale.enable()
+        eventually(lambda: scale.live().kind == "stable")
+        eventually(lambda: labels.state().state is DeviceState.UP)
+        _post(shop.page_url + "till/t1/weigh", code="536")
+        eventually(lambda: any(getattr(e, "grams", 0) == 536 for e in list(events.queue)))
+        display.show("Bun", "5.00")
+        eventually(lambda: shop.tills["t1"].display.screen.lines()[0].strip() == "Bun")
+        size = LabelSize(40, 30)
+        picture = draw_label(ShelfLabel(name="面包", price_minor=500), size)
+        labels.send(to_tspl(picture, size)).result(timeout=3)
+        eventually(lambda: len(shop.labels.labels) == 1)
+        assert _get(shop.page_url + "label/0.png").startswith(b"\x89PNG")
+        _post(shop.page_url + "provider", behaviour="refused")
+        request = PayRequest(attempt_id="a", amount_minor=500, pay_code="281234567890123456")
+        assert HttpProvider(shop.provider.url).pay(request).kind == "refused"
+        for device in (scale, display, labels):
+            device.stop()
+        assert shop.faults() == {}
 
 
 def test_stable_scanner_paths_in_a_folder(tmp_path):

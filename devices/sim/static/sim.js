@@ -6,7 +6,7 @@ async function refresh() {
   const answer = await fetch(main.dataset.refresh);
   const html = await answer.text();
   const busy = document.activeElement;
-  if (html === shown || (busy && busy.tagName === "INPUT" && busy.value)) return;
+  if (html === shown || (busy && (busy.tagName === "SELECT" || (busy.tagName === "INPUT" && busy.value)))) return;
   const open = [...main.querySelectorAll("details[open]")].map((part) => part.id);
   const focused = busy && main.contains(busy) ? busy.id : "";
   main.innerHTML = html;
