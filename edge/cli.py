@@ -108,6 +108,7 @@ def run(path: Path) -> None:
     """Run the shop until SIGTERM."""
     settings = load(path)
     with held_alone(settings):
+        claim_port(settings.http.host, settings.http.port)
         serve(compose(settings))
 
 
@@ -233,6 +234,16 @@ def held_alone(settings: Settings) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def claim_port(host: str, port: int) -> None:
+    """Say that the port is taken before the books are opened, which may take a while."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as fault:
+            raise Unavailable("PORT_TAKEN", host=host, port=port) from fault
 
 
 def serve(shop: Shop) -> None:

@@ -57,8 +57,8 @@ def read_joining(path: Path) -> Joining:
     except msgspec.ValidationError as fault:
         raise SettingsFaults(str(path), (f"is no joining file: {fault}",)) from None
     if len(joining.pepper) < HEX_PEPPER_MIN or not re.fullmatch("([0-9a-f]{2})+", joining.pepper):
-        fault = "pepper: is cut or altered, ask head office for a new file"
-        raise SettingsFaults(str(path), (fault,))
+        words = "pepper: is cut or altered, ask head office for a new file"
+        raise SettingsFaults(str(path), (words,))
     return joining
 
 

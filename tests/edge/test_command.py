@@ -1,0 +1,173 @@
+"""The command line: joining, verifying, rebuilding, and every fault as a sentence."""
+
+import contextlib
+import io
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from edge.cli import main
+from edge.settings import load
+from tests.edge.shop_builder import BUN, build, open_shift, sell
+from tests.edge.test_settings import joining
+
+ROOT = Path(__file__).parents[2]
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def tillmesh(*arguments: str) -> Done:
+    """The whole command with its exit code, in this process: starting Python costs a second."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["tillmesh-edge", *arguments]
+    code = 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.argv = before
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> Path:
+    done = tillmesh(
+        "init", "--join", str(joining(tmp_path)), "--dir", str(tmp_path / "shop"), "--port", "0"
+    )
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[:3] == ["tillmesh-node", "s1", "ed25519"]
+    assert len(words[3]) == 64
+    path = tmp_path / "shop" / "edge.toml"
+    text = path.read_text(encoding="utf-8").replace("10.0.0.5", "127.0.0.1")
+    path.write_text(text.replace("ntp.aliyun.com:123", "127.0.0.1:9"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def sold(joined: Path) -> Path:
+    """The same shop with a sale in its books."""
+    shop = build(joined.parent, settings=load(joined))
+    open_shift(shop)
+    sell(shop, [BUN])
+    shop.books.database.close()
+    return joined
+
+
+def test_verify_and_rebuild_of_sound_books(sold: Path) -> None:
+    verified = tillmesh("verify", "--settings", str(sold))
+    assert verified.returncode == 0
+    assert [line.split() for line in verified.stdout.splitlines()] == [
+        ["ok", "all"],
+        ["ok", "shop/s1"],
+        ["ok", "to/s1"],
+        ["ok", "zone/east"],
+    ]
+    rebuilt = tillmesh("rebuild", "--settings", str(sold))
+    assert rebuilt.returncode == 0
+    before, after = rebuilt.stdout.splitlines()
+    assert before.split()[1] == after.split()[1] != "0" * 32
+
+
+def test_verify_names_the_first_wrong_row(sold: Path) -> None:
+    database = sqlite3.connect(sold.parent / "data" / "edge.db")
+    with database:
+        database.execute(
+            "UPDATE journal SET data = replace(data, 'bun', 'bum') "
+            "WHERE stream = 'shop/s1' AND type = 'SaleCompleted'"
+        )
+        seq = database.execute("SELECT seq FROM journal WHERE type = 'SaleCompleted'").fetchone()[0]
+    database.close()
+    verified = tillmesh("verify", "--settings", str(sold))
+    assert verified.returncode == 1
+    wrong = [line for line in verified.stdout.splitlines() if line.startswith("WRONG")]
+    assert len(wrong) == 1
+    assert "shop/s1" in wrong[0]
+    assert f"event {seq}:" in wrong[0]
+
+
+def test_rebuild_repairs_a_read_table_and_says_so(sold: Path) -> None:
+    database = sqlite3.connect(sold.parent / "data" / "edge.db")
+    with database:
+        database.execute("UPDATE shelf_digest SET digest = ?", ("f" * 32,))
+    database.close()
+    rebuilt = tillmesh("rebuild", "--settings", str(sold))
+    assert rebuilt.returncode == 1
+    assert "changed" in rebuilt.stdout
+    assert tillmesh("rebuild", "--settings", str(sold)).returncode == 0
+
+
+def test_wrong_settings_are_one_line_per_fault_and_exit_2(joined: Path) -> None:
+    text = joined.read_text(encoding="utf-8")
+    joined.write_text(
+        text.replace("Asia/Shanghai", "Asia/Atlantis").replace("[http]\n", "[http]\nprot = 1\n"),
+        encoding="utf-8",
+    )
+    for command in ("run", "verify", "rebuild", "doctor"):
+        done = tillmesh(command, "--settings", str(joined))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 2
+        assert "http.prot" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_what_is_missing(joined: Path) -> None:
+    (joined.parent / "pepper").unlink()
+    done = tillmesh("doctor", "--settings", str(joined))
+    assert done.returncode == 1
+    assert "WRONG     pepper" in done.stdout
+    assert "WRONG     broker" in done.stdout
+    assert "ok        books" in done.stdout
+    run = tillmesh("run", "--settings", str(joined))
+    assert run.returncode == 1
+    assert "PEPPER_MISSING" in run.stderr
+
+
+def test_run_serves_pairs_and_ends_on_sigterm(joined: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge.cli", "run", "--settings", str(joined)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        assert "Code for till 1" in process.stdout.readline()
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert answer.status == 200
+        second = tillmesh("run", "--settings", str(joined))
+        assert second.returncode == 1
+        assert "RUNNING_ALREADY" in second.stderr
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=15) == 0
+        assert time.monotonic() - started < 10
+
+
+def test_a_port_in_use_says_what_to_do(joined: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        text = joined.read_text(encoding="utf-8").replace("port = 0", f"port = {port}")
+        joined.write_text(text, encoding="utf-8")
+        done = tillmesh("run", "--settings", str(joined))
+    assert done.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
+    assert "Traceback" not in done.stderr
