@@ -1,0 +1,322 @@
+"""What the JSON API takes and gives. Requests are pydantic, answers are the node's own structs."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from flask import Response
+from flask_openapi3.models.schema import Schema
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.views import BasketView, PaidSale, ReasonView, TenderIn
+from protocol.money import MINOR_MAX
+from protocol.quantity import MILLI_MAX
+
+Id = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Words = Annotated[str, Field(max_length=200)]
+Milli = Annotated[int, Field(gt=0, le=MILLI_MAX)]
+MilliOrNone = Annotated[int, Field(ge=0, le=MILLI_MAX)]
+Minor = Annotated[int, Field(ge=0, le=MINOR_MAX)]
+
+
+class In(BaseModel):
+    """Root of requests: unknown fields and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ScanIn(In):
+    """One scan. `id` is made by the page: the same id twice is one scan."""
+
+    id: Id
+    raw: Annotated[str, Field(min_length=1, max_length=2048)]
+    qty_milli: Milli | None = None
+
+
+class AddIn(In):
+    """A product picked from a list."""
+
+    id: Id
+    sku: Id
+    qty_milli: Milli = 1000
+
+
+class LinePath(BaseModel):
+    """A row of the basket."""
+
+    line: Annotated[int, Field(ge=1, le=10**9)]
+
+
+class QuantityIn(In):
+    """Another quantity of a row."""
+
+    qty_milli: Milli
+
+
+class HoldIn(In):
+    """Put aside."""
+
+    note: Words = ""
+
+
+class ResumeIn(In):
+    """Take up again."""
+
+    held: Id
+
+
+class TenderBody(In):
+    """Money handed over."""
+
+    kind: Annotated[str, Field(pattern="^(cash|scan|card)$")]
+    given_minor: Minor
+    reference: Words = ""
+
+    def told(self) -> TenderIn:
+        """As the verbs take it."""
+        return TenderIn(self.kind, self.given_minor, self.reference)
+
+
+class PayIn(In):
+    """The sale's id comes with the basket: paying twice is one sale."""
+
+    sale: Id
+    tenders: Annotated[list[TenderBody], Field(min_length=1, max_length=8)]
+
+
+class SaleIn(In):
+    """A recorded sale."""
+
+    sale: Id
+
+
+class ExplainQuery(BaseModel):
+    """Which row (0: the whole basket), and whether rules that touch nothing are shown too."""
+
+    line: Annotated[int, Field(ge=0, le=10**9)] = 0
+    every: Annotated[int, Field(ge=0, le=1)] = 0
+
+
+class SearchQuery(BaseModel):
+    """Words, or the beginning of a code."""
+
+    q: Annotated[str, Field(max_length=60)] = ""
+
+
+class FindQuery(BaseModel):
+    """A scanned or typed code."""
+
+    code: Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class PieceIn(In):
+    """So much of one product; a count may be 0."""
+
+    sku: Id
+    qty_milli: MilliOrNone
+
+
+Pieces = Annotated[list[PieceIn], Field(min_length=1, max_length=500)]
+
+
+class CountIn(In):
+    """A count, or a shop's opening stock."""
+
+    document: Id
+    lines: Pieces
+    opening: bool = False
+    note: Words = ""
+
+
+class ReceiveIn(In):
+    """Goods from a supplier."""
+
+    document: Id
+    supplier: Annotated[str, Field(min_length=1, max_length=80)]
+    lines: Pieces
+    note: Words = ""
+
+
+class ScrapIn(In):
+    """Goods thrown away."""
+
+    document: Id
+    reason: Annotated[str, Field(min_length=1, max_length=80)]
+    lines: Pieces
+
+
+class DispatchIn(In):
+    """Goods for another shop."""
+
+    document: Id
+    to_store: Id
+    lines: Pieces
+    note: Words = ""
+
+
+class NoteIn(In):
+    """The text of a transfer note's QR."""
+
+    text: Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class TransferPath(BaseModel):
+    """A transfer."""
+
+    transfer: Id
+
+
+class ArrivedIn(In):
+    """What came of one product; `broken_milli` of it is broken."""
+
+    sku: Id
+    qty_milli: MilliOrNone
+    broken_milli: MilliOrNone = 0
+
+
+class ArrivalIn(In):
+    """Goods from another shop; `by_note` is the QR's text when the news has not come yet."""
+
+    receipt: Id
+    lines: Annotated[list[ArrivedIn], Field(min_length=1, max_length=500)]
+    by_note: Annotated[str, Field(max_length=2048)] = ""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """An error: a stable code and a sentence for people."""
+
+    code: str
+    message: str
+    detail: str = ""
+    reference: str = ""
+
+
+class HitView(msgspec.Struct, frozen=True):
+    """A product that a search found."""
+
+    sku: str
+    zh: str
+    en: str
+    code: str
+    unit: str
+    decimals: int
+    price_minor: int | None
+    on_hand_milli: int
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """Search results, best first."""
+
+    hits: tuple[HitView, ...]
+
+
+class FoundView(msgspec.Struct, frozen=True):
+    """The product behind a code, or none."""
+
+    found: HitView | None
+
+
+class Reasons(msgspec.Struct, frozen=True):
+    """One verdict per rule."""
+
+    reasons: tuple[ReasonView, ...]
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """A sale put aside."""
+
+    held: str
+    till: str
+    person_name: str
+    time: str
+    items_milli: int
+    first_zh: str
+    first_en: str
+
+
+class HeldList(msgspec.Struct, frozen=True):
+    """All sales put aside in the shop."""
+
+    held: tuple[HeldOut, ...]
+
+
+class RecentOut(msgspec.Struct, frozen=True):
+    """A finished sale."""
+
+    sale: str
+    receipt_number: str
+    time: str
+    total_minor: int
+    items_milli: int
+
+
+class RecentList(msgspec.Struct, frozen=True):
+    """The newest first."""
+
+    sales: tuple[RecentOut, ...]
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A reprint."""
+
+    copy_no: int
+
+
+class Done(msgspec.Struct, frozen=True):
+    """It is booked. `go` is the page to show next."""
+
+    go: str
+    message: str = ""
+
+
+class NoteLine(msgspec.Struct, frozen=True):
+    """One product on a note."""
+
+    sku: str
+    zh: str
+    en: str
+    unit: str
+    decimals: int
+    sent_milli: int
+
+
+class NoteOut(msgspec.Struct, frozen=True):
+    """What a note's QR says."""
+
+    transfer: str
+    from_store: str
+    from_name: str
+    known: bool  # the sender's news is here already
+    lines: tuple[NoteLine, ...]
+
+
+ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
+    Said, BasketView, Reasons, HeldList, PaidSale, RecentList, Copy, Done, Hits, FoundView, NoteOut,
+)  # fmt: skip
+FAULTS: Final = (401, 403, 409, 422, 429, 500, 503)
+
+
+def _described(text: str, name: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def answers(kind: type[msgspec.Struct]) -> Any:
+    """The documented answers of a call: its own struct, and the shape of every error."""
+    found = {str(status): _described("An error", "Said") for status in FAULTS}
+    summary = (kind.__doc__ or "").strip().split("\n")[0]
+    return {"200": _described(summary, kind.__name__), **found}
+
+
+def give(value: msgspec.Struct, status: int = 200) -> Response:
+    """A struct as JSON."""
+    return Response(msgspec.json.encode(value), status=status, mimetype="application/json")
+
+
+def describe(app: OpenAPI) -> None:
+    """Put the answers' schemas, made from the structs themselves, into the document."""
+    _refs, schemas = msgspec.json.schema_components(
+        ANSWERS, ref_template="#/components/schemas/{name}"
+    )
+    for name, schema in schemas.items():
+        app.components_schemas[name] = Schema(**schema)

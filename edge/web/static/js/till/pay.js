@@ -1,0 +1,129 @@
+// Taking cash. One id per sale: however often "paid" is pressed or asked again, it is one sale.
+import { $, el, icon, t } from "../dom.js";
+import { money, notes, quantity, readMinor } from "../figures.js";
+import { Away, post } from "../net.js";
+import * as tone from "../tone.js";
+import { panel } from "./panels.js";
+
+const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money
+let openedAt = 0;
+let current = null; // {sale, due, busy}
+
+export const open = () => current !== null;
+
+export function start(view, act) {
+  current = { sale: view.sale, due: view.total_minor, busy: false };
+  openedAt = performance.now();
+  const given = el("input", { id: "given", class: "input", inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (view.total_minor / 100).toFixed(2), "aria-describedby": "given-says" });
+  const says = el("p", { id: "given-says", class: "given", "aria-live": "polite" });
+  const confirm = el("button", { class: "key pay", type: "button", id: "confirm", onclick: () => take(act) }, icon("ok"), el("span", { class: "word" }, t("paid")), el("kbd", {}, "Enter"));
+  const bills = notes(view.total_minor).map((minor) =>
+    el("button", { class: "key", type: "button", onclick: () => { given.value = (minor / 100).toFixed(2); tell(); take(act); } }, money(minor)));
+  const tell = () => {
+    const minor = given.value.trim() ? readMinor(given.value) : current.due;
+    const short = minor === null || minor < current.due;
+    confirm.disabled = short || current.busy;
+    says.replaceChildren(
+      el("span", { class: short ? "badge bad" : "muted" }, minor === null ? t("no_amount") : short ? t("still_short") : t("change")),
+      el("strong", {}, minor === null ? "" : money(Math.abs(minor - current.due))));
+  };
+  given.addEventListener("input", tell);
+  panel("pay", t("cash"), [
+    el("div", { class: "given" }, el("label", { for: "given" }, t("given")), given, eraser(given)),
+    says,
+    el("div", { class: "hands" }, digits(given), el("div", { class: "bill" }, ...bills)),
+    el("div", { class: "strip bad", id: "pay-says", role: "alert", hidden: true }),
+    el("div", { class: "finish" },
+      el("button", { class: "key", type: "button", id: "exact", onclick: () => { given.value = ""; tell(); take(act); } }, t("exact"), el("kbd", {}, "F9")),
+      confirm),
+  ], () => { current = null; });
+  tell();
+  given.focus();
+}
+
+export function digits(field, keys = ["7", "8", "9", "4", "5", "6", "1", "2", "3", "00", "0", "."]) {
+  const press = (text) => {
+    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    field.focus();
+  };
+  return el("div", { class: "pad-keys" },
+    ...keys.map((key) => el("button", { class: "key", type: "button", onclick: () => press(key) }, key)));
+}
+
+export function eraser(field) {
+  const back = () => {
+    const end = field.selectionEnd;
+    field.setRangeText("", field.selectionStart === end ? Math.max(0, end - 1) : field.selectionStart, end, "end");
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    field.focus();
+  };
+  return el("button", { class: "key square", type: "button", "aria-label": t("backspace"), onclick: back }, icon("backspace"));
+}
+
+// Enter and the confirm key; F9 again is exact cash when nothing was typed.
+export function enter(act) {
+  if (performance.now() - openedAt > 60) take(act);
+}
+
+async function take(act) {
+  if (!current || current.busy || performance.now() - openedAt < OPEN_MS) return;
+  const given = $("#given");
+  const minor = given.value.trim() ? readMinor(given.value) : current.due;
+  if (minor === null || minor < current.due) { tone.wrong(); return; }
+  const paying = current;
+  paying.busy = true;
+  lock(true, t("taking"));
+  const body = { sale: paying.sale, tenders: [{ kind: "cash", given_minor: minor }] };
+  for (;;) {
+    try {
+      const answer = await post("/api/till/pay", body);
+      current = null;
+      act.paid(answer);
+      return;
+    } catch (fault) {
+      if (fault instanceof Away) {
+        lock(true, t("asking_again"));
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      } else {
+        paying.busy = false;
+        tone.wrong();
+        lock(false, "");
+        tellFault(`${fault.message} (${fault.code})`);
+        act.refresh();
+        return;
+      }
+    }
+  }
+}
+
+function lock(busy, says) {
+  const inside = $("#panel");
+  for (const one of inside.querySelectorAll("button, input")) one.disabled = busy;
+  const word = $("#confirm .word");
+  if (word) word.textContent = busy ? says : t("paid");
+}
+
+function tellFault(text) {
+  const says = $("#pay-says");
+  if (says) { says.textContent = text; says.hidden = false; }
+  $("#given")?.focus();
+}
+
+// The change stays, large, until the next scan starts the next sale.
+export function showChange(answer, act) {
+  panel("change", t("sale_done"), [
+    el("div", { class: "change", role: "status" },
+      el("div", { class: "label" }, t("change")),
+      el("div", { class: "figure", id: "change" }, money(answer.change_minor)),
+      el("p", { class: "muted" }, t("given_of", { given: money(answer.given_minor), total: money(answer.total_minor) }))),
+    el("div", { class: "row spread small muted" }, el("span", {}, t("receipt_no", { number: answer.receipt_number })), el("span", {}, t("items", { n: quantity(answer.items_milli) }))),
+    el("div", { class: "spool", id: "spool" }),
+    answer.oversold.length ? el("div", { class: "strip warn" }, t("oversold_sold", { n: answer.oversold.length })) : null,
+    el("div", { class: "bill" },
+      el("button", { class: "key", type: "button", onclick: () => act.reprint(answer.sale) }, icon("receipt"), t("print_again")),
+      el("button", { class: "key", type: "button", id: "next", onclick: () => act.next() }, icon("next"), t("next_sale"), el("kbd", {}, "Esc"))),
+    el("p", { class: "hint" }, t("scan_starts_next")),
+  ]);
+  $("#next").focus({ preventScroll: true });
+}
