@@ -47,6 +47,13 @@ def test_first_byte_is_quick_and_a_job_too(ready):
     assert sorted(spent)[10] < 0.1  # 10 ms is the goal on an idle machine; here it shares two cores
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Ask for the status ten times as often."""
+    monkeypatch.setattr("devices.printer.HEARTBEAT_S", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("knob", "code"),
     [

@@ -33,7 +33,8 @@ def shop():
 
 
 @pytest.fixture
-def printer(shop, events, eventually):
+def printer(shop, events, eventually, monkeypatch):
+    monkeypatch.setattr("devices.printer.HEARTBEAT_S", 0.1)
     device = Printer("p1", shop.printer_url("t1"), profile=WIDE, on_event=events.put)
     device.start()
     eventually(lambda: device.state().state is DeviceState.UP)
