@@ -1,15 +1,22 @@
 """A composed head office over SQLite and over a real PostgreSQL, with a clock that tests move."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from central.compose import HeadOffice, compose
+from central.migrations import upgrade
 from central.settings import Names, Settings, sqlite_url
 from central.stores import Store
+from central.tables import work
+from central.watching import watch
 from protocol.clock import ClockState, Reading
+from protocol.node.database import Database
 from protocol.node.signing import make_key
+from protocol.node.tables import read, truth
 from tests.central.shops import NOON, Shop
 from tests.servers import PostgresServer, find_program, missing, postgres_server
 
@@ -43,11 +50,47 @@ def clock() -> TestClock:
     return TestClock()
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database that migrations made; tests copy it."""
+    file = tmp_path_factory.mktemp("template") / "central.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres: PostgresServer) -> str:
+    """The same on PostgreSQL; tests empty it, which is far faster than a new one."""
+    url = postgres.fresh_database()
+    _migrate(url)
+    return url
+
+
+def _emptied(url: str) -> str:
+    database = Database(url)
+    tables = [*truth.tables, *work.tables, *read.tables, *watch.tables]
+    with database.begin() as tx:
+        watch.create_all(tx)
+        for table in tables:
+            tx.execute(text(f'DELETE FROM "{table}"'))
+    database.close()
+    return url
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    upgrade(database)
+    read.create_all(database.write)
+    database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     url = sqlite_url(tmp_path)
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").fresh_database()
+        url = _emptied(request.getfixturevalue("migrated_database"))
+    else:
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "central.db")
     return Settings(
         chain="bakery", name=Names(zh="小麦", en="Wheat"), data_dir=tmp_path, database_url=url
     )
