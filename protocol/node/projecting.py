@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     or_,
@@ -25,7 +26,7 @@ from protocol.events import Event, StockDigest
 from protocol.folds import ROWS, SUMS, Add, Delta, Put, fold
 from protocol.ids import stream_store
 from protocol.ledger import shelf
-from protocol.node.sqljournal import Recorded, upsert
+from protocol.node.sqljournal import Recorded, upsert, upsert_on
 from protocol.node.tables import READ, digest_check, parked, shelf_digest
 
 _CHUNK = 500
@@ -95,9 +96,9 @@ def _order(put: Put) -> tuple[Any, ...]:
     return (put.rank, *(-1 if v is None else v for v in put.values))
 
 
-def _wins(tx: Connection, name: str, excluded: Any) -> ColumnElement[bool]:
+def _wins(dialect: str, name: str, excluded: Any) -> ColumnElement[bool]:
     def parts(columns: Any) -> Any:
-        return tuple_(*(_comparable(tx, table.c[v], columns[v]) for v in ROWS[name][1]))
+        return tuple_(*(_comparable(dialect, table.c[v], columns[v]) for v in ROWS[name][1]))
 
     table = READ[name]
     return or_(
@@ -106,10 +107,10 @@ def _wins(tx: Connection, name: str, excluded: Any) -> ColumnElement[bool]:
     )
 
 
-def _comparable(tx: Connection, column: Any, value: Any) -> Any:
+def _comparable(dialect: str, column: Any, value: Any) -> Any:
     if column.nullable:
         return func.coalesce(value, -1)
-    if isinstance(column.type, Text) and tx.dialect.name == "postgresql":
+    if isinstance(column.type, Text) and dialect == "postgresql":
         return value.collate("C")  # as Python and SQLite compare
     return value
 
@@ -135,13 +136,51 @@ def _collapse(
     return sums, rows
 
 
-def _add(tx: Connection, name: str, amounts: dict[Any, Any]) -> None:
+# Statements are built once per dialect: building costs more than running them (measured).
+
+
+@cache
+def _add_statement(dialect: str, name: str) -> Any:
     table, (keys, values) = READ[name], SUMS[name]
-    statement = upsert(tx, table)
+    statement = upsert_on(dialect, table)
     statement = statement.on_conflict_do_update(
         index_elements=list(keys),
         set_={v: table.c[v] + statement.excluded[v] for v in values},
     )
+    if name == "stock":
+        statement = statement.returning(table.c.place, table.c.sku, table.c.qty_milli)
+    return statement
+
+
+@cache
+def _put_statement(dialect: str, name: str) -> Any:
+    keys, values = ROWS[name]
+    statement = upsert_on(dialect, READ[name])
+    return statement.on_conflict_do_update(
+        index_elements=list(keys),
+        set_={v: statement.excluded[v] for v in (*values, "rank")},
+        where=_wins(dialect, name, statement.excluded),
+    )
+
+
+@cache
+def _proof_statement(dialect: str) -> Any:
+    statement = upsert_on(dialect, shelf_digest)
+    excluded = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["place"],
+        set_={"digest": excluded.digest, "products": excluded.products},
+    )
+
+
+_PROOF = select(shelf_digest.c.digest, shelf_digest.c.products).where(
+    shelf_digest.c.place == bindparam("at_place")
+)
+
+
+def _add(tx: Connection, name: str, amounts: dict[Any, Any]) -> None:
+    keys, values = SUMS[name]
+    statement = _add_statement(tx.dialect.name, name)
     ordered = sorted(amounts)  # one lock order for all writers
     params = [
         {**dict(zip(keys, k, strict=True)), **dict(zip(values, amounts[k], strict=True))}
@@ -150,7 +189,7 @@ def _add(tx: Connection, name: str, amounts: dict[Any, Any]) -> None:
     if name != "stock":
         tx.execute(statement, params)
         return
-    changed = tx.execute(statement.returning(table.c.place, table.c.sku, table.c.qty_milli), params)
+    changed = tx.execute(statement, params)
     _keep_digests(tx, [(r.place, r.sku, r.qty_milli, amounts[r.place, r.sku][0]) for r in changed])
 
 
@@ -165,30 +204,19 @@ def _keep_digests(tx: Connection, changed: Sequence[tuple[str, str, int, int]]) 
     for place, (digest, products) in sorted(moves.items()):
         before, count = shelf_proof(tx, place)
         now = f"{(int(before, 16) + digest) & _DIGEST_MASK:032x}"
-        values = {"digest": now, "products": count + products}
-        tx.execute(
-            upsert(tx, shelf_digest).on_conflict_do_update(index_elements=["place"], set_=values),
-            {"place": place, **values},
-        )
+        values = {"place": place, "digest": now, "products": count + products}
+        tx.execute(_proof_statement(tx.dialect.name), values)
 
 
 def shelf_proof(tx: Connection, place: str) -> tuple[str, int]:
     """The digest of a shelf and how many products are on it."""
-    row = tx.execute(
-        select(shelf_digest.c.digest, shelf_digest.c.products).where(shelf_digest.c.place == place)
-    ).first()
+    row = tx.execute(_PROOF, {"at_place": place}).first()
     return (row.digest, row.products) if row else ("0" * 32, 0)
 
 
 def _put(tx: Connection, name: str, puts: dict[Any, Put]) -> None:
-    table: Table = READ[name]
     keys, values = ROWS[name]
-    statement = upsert(tx, table)
-    statement = statement.on_conflict_do_update(
-        index_elements=list(keys),
-        set_={v: statement.excluded[v] for v in (*values, "rank")},
-        where=_wins(tx, name, statement.excluded),
-    )
+    statement = _put_statement(tx.dialect.name, name)
     ordered = sorted(puts)
     for start in range(0, len(ordered), _CHUNK):
         tx.execute(

@@ -1,10 +1,11 @@
 """The journal on SQLAlchemy Core: append as the writer, keep as a follower, read for sending."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -26,9 +27,36 @@ class Recorded(msgspec.Struct, frozen=True):
     stored: Stored
 
 
+def upsert_on(dialect: str, table: Any) -> Any:
+    """`INSERT .. ON CONFLICT` of a dialect; `.excluded` names the new row."""
+    return (pg_insert if dialect == "postgresql" else sqlite_insert)(table)
+
+
 def upsert(tx: Connection, table: Any) -> Any:
-    """`INSERT .. ON CONFLICT` of the dialect in use; `.excluded` names the new row."""
-    return (pg_insert if tx.dialect.name == "postgresql" else sqlite_insert)(table)
+    """The same for the dialect in use."""
+    return upsert_on(tx.dialect.name, table)
+
+
+# Built once: building a statement costs more than running it (measured).
+
+
+@cache
+def _head_statement(dialect: str) -> Any:
+    statement = upsert_on(dialect, stream_head)
+    excluded = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["stream"],
+        set_={"epoch": excluded.epoch, "seq": excluded.seq, "hash": excluded.hash},
+    )
+
+
+_HEAD = select(stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash).where(
+    stream_head.c.stream == bindparam("of_stream")
+)
+_HEAD_LOCKED = _HEAD.with_for_update()
+_KNOWN = select(journal.c.id).where(
+    journal.c.id.in_(bindparam("ids", expanding=True)), journal.c.stream == bindparam("of_stream")
+)
 
 
 def _row(stored: Stored, envelope: Envelope, branch: int) -> dict[str, Any]:
@@ -47,11 +75,8 @@ def _row(stored: Stored, envelope: Envelope, branch: int) -> dict[str, Any]:
 
 def set_head(tx: Connection, stream: str, tip: Position) -> None:
     """Move the head of a written stream, or the cursor of a followed one."""
-    values = {"epoch": tip.epoch, "seq": tip.seq, "hash": tip.hash}
-    tx.execute(
-        upsert(tx, stream_head).on_conflict_do_update(index_elements=["stream"], set_=values),
-        {"stream": stream, **values},
-    )
+    values = {"stream": stream, "epoch": tip.epoch, "seq": tip.seq, "hash": tip.hash}
+    tx.execute(_head_statement(tx.dialect.name), values)
 
 
 def lock_head(tx: Connection, stream: str) -> Position:
@@ -61,11 +86,7 @@ def lock_head(tx: Connection, stream: str) -> Position:
             pg_insert(stream_head).on_conflict_do_nothing(),
             {"stream": stream, "epoch": ORIGIN.epoch, "seq": ORIGIN.seq, "hash": ORIGIN.hash},
         )
-    row = tx.execute(
-        select(stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash)
-        .where(stream_head.c.stream == stream)
-        .with_for_update()
-    ).first()
+    row = tx.execute(_HEAD_LOCKED, {"of_stream": stream}).first()
     return Position(*row) if row else ORIGIN
 
 
@@ -77,11 +98,7 @@ class SqlRecords:
 
     def head(self, stream: str) -> Position:
         """Head or cursor of a stream."""
-        row = self._connection.execute(
-            select(stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash).where(
-                stream_head.c.stream == stream
-            )
-        ).first()
+        row = self._connection.execute(_HEAD, {"of_stream": stream}).first()
         return Position(*row) if row else ORIGIN
 
     def find(self, stream: str, event_hash: str) -> Position | None:
@@ -158,10 +175,8 @@ class SqlJournal:
             fresh.setdefault(draft.id, draft)
         names = list(fresh)
         for start in range(0, len(names), IDS_AT_ONCE):
-            known = select(journal.c.id).where(
-                journal.c.id.in_(names[start : start + IDS_AT_ONCE]), journal.c.stream == stream
-            )
-            for name in tx.execute(known).scalars():
+            part = names[start : start + IDS_AT_ONCE]
+            for name in tx.execute(_KNOWN, {"ids": part, "of_stream": stream}).scalars():
                 fresh.pop(name, None)
         queue = list(fresh.values())
         if not queue:
