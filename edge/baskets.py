@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge import till as pure
 from edge.node import ShopNode
@@ -12,7 +14,6 @@ from edge.tables import basket, held_basket
 from edge.till import BasketState
 from edge.views import HeldView
 from protocol.errors import Conflict, Refusal, define
-from protocol.node.sqljournal import upsert
 
 HELD_MAX = 200
 
@@ -40,6 +41,13 @@ define(
             "挂单已达 {limit} 张，请先取出或清理。",
         ),
     }
+)
+
+
+_insert = sqlite_insert(basket)
+_SAVE: Final = _insert.on_conflict_do_update(  # built once: it runs with every scan
+    index_elements=["till"],
+    set_={name: _insert.excluded[name] for name in ("sale", "version", "state", "changed_ms")},
 )
 
 
@@ -80,10 +88,7 @@ class Baskets:
             "state": pure.dump(state),
             "changed_ms": self._node.clock.read().at_ms,
         }
-        tx.execute(
-            upsert(tx, basket).on_conflict_do_update(index_elements=["till"], set_=values),
-            {"till": till, **values},
-        )
+        tx.execute(_SAVE, {"till": till, **values})
         return Kept(state, version + 1)
 
     def change(

@@ -122,41 +122,44 @@ class Checkout:
         floor = self._floor
         floor.people.demand(person, "sell")
         with floor.baskets.lock(till):
-            done = self.find(sale)
-            if done is not None:
-                return paid(*done, again=True)
-            floor.room.demand()
-            prepared = self._prepare(till, sale, tenders, person)
+            with self._node.books.database.reading() as connection:
+                done = self._find(connection, sale)
+                if done is not None:
+                    return paid(*done, again=True)
+                floor.room.demand()
+                prepared = self._prepare(connection, (till, sale, person), tenders)
             self._commit(till, prepared)
         floor.printing.wake(till)
         floor.baskets.tell(till, Kept(floor.baskets.empty(), prepared.kept.version + 1))
         return paid(prepared.body, prepared.draft.at.at_ms, again=False)
 
-    def _prepare(self, till: str, sale: str, tenders: Sequence[TenderIn], person: str) -> _Prepared:
-        floor = self._floor
+    def _prepare(
+        self, connection: Connection, asked: tuple[str, str, str], tenders: Sequence[TenderIn]
+    ) -> _Prepared:
+        """All that can be known before the transaction; every refusal comes from here."""
+        floor, (till, sale, person) = self._floor, asked
         shift = floor.shifts.demand(till)
         reading = self._node.clock.read()
-        with self._node.books.database.reading() as connection:
-            kept = floor.baskets.load(connection, till)
-            if kept.state.sale != sale:
-                raise Conflict("PAY_OTHER_SALE")
-            if not kept.state.lines:
-                raise Refusal("BASKET_EMPTY")
-            red = unknown(kept.state)
-            if red:
-                raise Refusal("PAY_RED_ROWS", count=len(red))
-            priced = floor.priced(kept, reading)
-            oversold = self._oversold(connection, priced)
-            number = floor.numbering.next(connection, till)
-            body = self._body(priced, shift, number, settle(priced.total_minor, tenders))
-            body = msgspec.structs.replace(
-                body,
-                sale=sale,
-                cashier=person,
-                oversold=oversold,
-                business_date=self._date(reading),
-            )
-            paper = floor.papers.sale(connection, body, reading.at_ms)
+        kept = floor.baskets.load(connection, till)
+        if kept.state.sale != sale:
+            raise Conflict("PAY_OTHER_SALE")
+        if not kept.state.lines:
+            raise Refusal("BASKET_EMPTY")
+        red = unknown(kept.state)
+        if red:
+            raise Refusal("PAY_RED_ROWS", count=len(red))
+        priced = floor.priced(kept, reading)
+        oversold = self._oversold(connection, priced)
+        number = floor.numbering.next(connection, till)
+        body = self._body(priced, shift, number, settle(priced.total_minor, tenders))
+        body = msgspec.structs.replace(
+            body,
+            sale=sale,
+            cashier=person,
+            oversold=oversold,
+            business_date=self._date(reading),
+        )
+        paper = floor.papers.sale(connection, body, reading.at_ms)
         draft = self._node.draft(body, event=sale, at=reading, till=till, actor=person)
         return _Prepared(kept, shift, number, body, draft, paper)
 
@@ -248,13 +251,16 @@ class Checkout:
     def find(self, sale: str) -> tuple[SaleCompleted, int] | None:
         """A recorded sale and its instant."""
         with self._node.books.database.reading() as connection:
-            data = connection.execute(
-                select(journal.c.data).where(
-                    journal.c.id == sale,
-                    journal.c.stream == self._node.stream,
-                    journal.c.type == SaleCompleted.__name__,
-                )
-            ).scalar()
+            return self._find(connection, sale)
+
+    def _find(self, connection: Connection, sale: str) -> tuple[SaleCompleted, int] | None:
+        data = connection.execute(
+            select(journal.c.data).where(
+                journal.c.id == sale,
+                journal.c.stream == self._node.stream,
+                journal.c.type == SaleCompleted.__name__,
+            )
+        ).scalar()
         if data is None:
             return None
         envelope = decode(data)

@@ -213,7 +213,9 @@ def _wire(
     selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
     scanning = Scanning(node, selling)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
-    books.listeners += [shifts.heard, telling.heard, rules.heard, prover.heard]
+    books.listeners += [
+        part.heard for part in (people, papers, recogniser, shifts, telling, rules, prover)
+    ]
     parts: list[Health] = []  # health asks syncing and syncing reports health
     syncing = Syncing(
         books=books,

@@ -4,16 +4,25 @@ A new generation begins when the journal turns out to be a restored one, and whe
 beyond the counter exists already (events that head office gave back): no number is ever used twice.
 """
 
+from typing import Final
+
 import msgspec
 from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge.node import ShopNode
 from edge.tables import receipt_counter
-from protocol.node.sqljournal import upsert
 from protocol.node.tables import READ
 
 DIGITS = 6
 AFTER_DIGITS = ":"  # sorts right after "9"
+
+
+_insert = sqlite_insert(receipt_counter)
+_USE: Final = _insert.on_conflict_do_update(
+    index_elements=["till"],
+    set_={name: _insert.excluded[name] for name in ("generation", "counter")},
+)
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -59,11 +68,7 @@ class Numbering:
 
     def use(self, tx: Connection, number: Number) -> None:
         """Move the counter, with the sale."""
-        values = {"generation": number.generation, "counter": number.counter}
-        tx.execute(
-            upsert(tx, receipt_counter).on_conflict_do_update(index_elements=["till"], set_=values),
-            {"till": number.till, **values},
-        )
+        tx.execute(_USE, msgspec.structs.asdict(number))
 
     def new_generation(self) -> None:
         """Every till starts a new one: the books were restored from a backup."""

@@ -1,6 +1,6 @@
 """What the shop prints, from what was recorded: receipts, shift reports, transfer notes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -23,8 +23,9 @@ from edge.node import ShopNode
 from edge.pricing import local_time
 from edge.settings import ReceiptText
 from edge.views import ShiftReport
-from protocol.events import SaleCompleted, SaleLine
+from protocol.events import ChainSettings, PersonSet, SaleCompleted, SaleLine, StoreAdded
 from protocol.money import format_minor
+from protocol.node.sqljournal import Recorded
 from protocol.node.tables import READ
 from protocol.quantity import format_milli
 
@@ -104,6 +105,13 @@ class Papers:
     def __init__(self, node: ShopNode, catalogue: Catalogue) -> None:
         self._node = node
         self._catalogue = catalogue
+        self._head: StoreHead | None = None
+        self._names: dict[str, str] = {}
+
+    def heard(self, recorded: Sequence[Recorded]) -> None:
+        """Listener of the books: what stands on every paper may have changed."""
+        if any(isinstance(r.body, StoreAdded | ChainSettings | PersonSet) for r in recorded):
+            self._head, self._names = None, {}
 
     @property
     def language(self) -> str:
@@ -112,6 +120,12 @@ class Papers:
 
     def head(self, connection: Connection) -> StoreHead:
         """From the settings; where they are silent, from what head office sent."""
+        found = self._head
+        if found is None:
+            found = self._head = self._read_head(connection)
+        return found
+
+    def _read_head(self, connection: Connection) -> StoreHead:
         settings, language = self._node.settings, self.language
         own = settings.receipt.get(language, ReceiptText())
         store, chain = READ["store"].c, READ["chain"].c
@@ -126,11 +140,14 @@ class Papers:
 
     def person_name(self, connection: Connection, person: str) -> str:
         """A person's name, or the id when head office never sent one."""
-        table = READ["person"].c
-        found = connection.execute(
-            select(table.name).where(table.store == self._node.store, table.person == person)
-        ).scalar()
-        return found or person
+        names = self._names
+        if person not in names:
+            table = READ["person"].c
+            found = connection.execute(
+                select(table.name).where(table.store == self._node.store, table.person == person)
+            ).scalar()
+            names[person] = found or person
+        return names[person]
 
     def time(self, at_ms: int) -> str:
         """An instant on the shop's wall, to the minute."""

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,7 +19,8 @@ from sqlalchemy import Connection, delete, select, update
 from edge.node import ShopNode
 from edge.tables import pin_attempt, session
 from protocol.errors import Refusal, define
-from protocol.node.sqljournal import upsert
+from protocol.events import PersonSet
+from protocol.node.sqljournal import Recorded, upsert
 from protocol.node.tables import READ
 from protocol.roles import demand
 
@@ -141,6 +143,7 @@ class People:
         self._node = node
         self._pepper = pepper
         self.attempts = Attempts(node)
+        self._known: dict[str, Person] = {}  # asked at every scan; dropped when anybody changes
         self._hashing = threading.BoundedSemaphore(2)  # 19 MB each: a flood must not eat the box
 
     def staff(self) -> list[Person]:
@@ -160,6 +163,11 @@ class People:
             found = self._row(connection, person)
         return found[0] if found else None
 
+    def heard(self, recorded: Sequence[Recorded]) -> None:
+        """Listener of the books: head office changed somebody, so look again."""
+        if any(isinstance(r.body, PersonSet) for r in recorded):
+            self._known = {}
+
     def _row(self, connection: Connection, person: str) -> tuple[Person, str] | None:
         table = READ["person"].c
         row = connection.execute(
@@ -171,9 +179,11 @@ class People:
 
     def demand(self, person: str, action: str) -> Person:
         """The person, if the role may do `action` (protocol.roles); else NOT_ALLOWED."""
-        found = self.person(person)
+        known = self._known
+        found = known.get(person) or self.person(person)
         if found is None:
             raise Refusal("PERSON_UNKNOWN", person=person[:40])
+        known[person] = found  # into the old dict when it was replaced meanwhile
         demand(found.role, action)
         return found
 

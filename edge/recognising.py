@@ -1,5 +1,6 @@
 """From a raw code to a basket row: what was scanned, which product it is, what it costs now."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -13,7 +14,9 @@ from edge.node import ShopNode
 from edge.till import BasketLine, BasketState, red_row
 from protocol.clock import Reading
 from protocol.errors import Refusal, TillmeshError, define
+from protocol.events import ChainSettings
 from protocol.money import half_up_ratio
+from protocol.node.sqljournal import Recorded
 from protocol.node.tables import READ
 
 define(
@@ -51,12 +54,22 @@ class Recogniser:
     def __init__(self, node: ShopNode, catalogue: Catalogue) -> None:
         self._node = node
         self._catalogue = catalogue
+        self._prefixes: tuple[InStorePrefix, ...] | None = None
 
     def prefixes(self, connection: Connection) -> tuple[InStorePrefix, ...]:
         """The chain's in-store codes; one that cannot be read is left out."""
-        text = connection.execute(select(READ["chain"].c.prefixes)).scalar()
-        found = msgspec.json.decode(text, type=list[str]) if text else []
-        return tuple(p for p in map(parse_prefix, found) if p is not None)
+        known = self._prefixes
+        if known is None:
+            text = connection.execute(select(READ["chain"].c.prefixes)).scalar()
+            found = msgspec.json.decode(text, type=list[str]) if text else []
+            known = tuple(p for p in map(parse_prefix, found) if p is not None)
+            self._prefixes = known
+        return known
+
+    def heard(self, recorded: Sequence[Recorded]) -> None:
+        """Listener of the books: the chain's settings may have changed."""
+        if any(isinstance(r.body, ChainSettings) for r in recorded):
+            self._prefixes = None
 
     def row(self, connection: Connection, raw: str, reading: Reading) -> BasketLine:
         """A product row, or a red row that keeps the raw code and says why."""

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, and_, select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge.baskets import Baskets
 from edge.node import ShopNode
@@ -45,6 +46,15 @@ define(
             "{amount} 不是可记账的金额，请检查数字。",
         ),
     }
+)
+
+_insert = sqlite_insert(shift_running)
+_ADD_SALE: Final = _insert.on_conflict_do_update(
+    index_elements=["shift"],
+    set_={
+        name: shift_running.c[name] + _insert.excluded[name]
+        for name in ("sales", "total_minor", "discount_minor")
+    },
 )
 
 __all__ = ["Shift", "ShiftReport", "Shifts", "TenderTotal"]
@@ -142,19 +152,7 @@ class Shifts:
         """Inside the sale's transaction: the running totals."""
         row = {"shift": shift.shift, "till": shift.till, "sales": 1}
         row |= {"total_minor": total_minor, "discount_minor": discount_minor}
-        statement = upsert(tx, shift_running)
-        table = shift_running.c
-        tx.execute(
-            statement.on_conflict_do_update(
-                index_elements=["shift"],
-                set_={
-                    "sales": table.sales + 1,
-                    "total_minor": table.total_minor + statement.excluded.total_minor,
-                    "discount_minor": table.discount_minor + statement.excluded.discount_minor,
-                },
-            ),
-            row,
-        )
+        tx.execute(_ADD_SALE, row)
 
     def x_report(self, till: str) -> ShiftReport:
         """The figures so far; SHIFT_NONE when no shift is open."""

@@ -1,5 +1,9 @@
 """A real shop in a folder: SQLite file, key, pepper, a small catalogue as head office sends it."""
 
+import atexit
+import functools
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,11 +180,26 @@ def build(
     (folder / "pepper").write_text(PEPPER.hex() + "\n")
     fresh = not settings.database_path.exists()
     make_key(settings.key_path)
+    if fresh and not empty and settings.store == "s1":
+        shutil.copy(template(), settings.database_path)
+        fresh = False
     shop = compose(settings, clock or FixedClock(), free_bytes=free_bytes)
     if fresh and not empty:
         stock_up(shop)
         shop.rules.refresh()
     return shop
+
+
+@functools.cache
+def template() -> Path:
+    """The books of a stocked shop, made once per test session."""
+    folder = Path(tempfile.mkdtemp(prefix="tillmesh-shop-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shop = build(folder, empty=True)
+    stock_up(shop)
+    shop.rules.refresh()
+    shop.books.database.close()
+    return shop.settings.database_path
 
 
 def with_tills(settings: Settings, *tills: TillSettings) -> Settings:
