@@ -154,6 +154,8 @@ def _plain(problem: Problem, work: Work) -> Found:
 
 def _best_part(problem: Problem, part: Part, nobody: Watched, work: Work) -> tuple[int, Any, int]:
     """(saving, ties, bound) of one component by the cheapest method that settles it."""
+    if problem.huge:
+        return _with_mask(rough_packing(part, levels=problem.levels))
     if problem.levels or not part.coupling or search_size(part) <= SMALL_SEARCH:
         found = _by_states(problem, part, nobody, work)
         if found is not None:
@@ -164,7 +166,11 @@ def _best_part(problem: Problem, part: Part, nobody: Watched, work: Work) -> tup
         if found is not None:
             return found
     if solution is None:
-        solution = rough_packing(part, work, levels=problem.levels)
+        solution = rough_packing(part, levels=problem.levels)
+    return _with_mask(solution)
+
+
+def _with_mask(solution: Solution) -> tuple[int, Any, int]:
     mask = 0
     for play in solution.plays:
         mask |= play.candidate.bit
@@ -196,12 +202,14 @@ def _swept(part: Part, work: Work) -> Solution | None:
     if known is not None and known.upper_bound >= 0:
         return known
     if known is None:
-        known = rough_packing(part, work, levels=False)
+        known = rough_packing(part, levels=False)
     return guided(part, choices, work, known)
 
 
 def solve(problem: Problem, work: Work) -> Found:
     """The best packing of an alternative, proven or with a bound."""
+    if problem.huge:
+        return _rough(problem, work)
     if not problem.compounds and not problem.orders:
         return _plain(problem, work)
     stage = Stage(problem)

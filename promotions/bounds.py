@@ -5,8 +5,8 @@ from promotions.search import Part
 from promotions.stages import compound_parts, line_places, run_orders
 
 
-def dual_bound(part: Part) -> int:
-    """A bound on the saving of one component."""
+def goods_bound(part: Part) -> int:
+    """No component can save more than its goods cost."""
     return sum(line.gross for line in part.lines)
 
 

@@ -179,8 +179,9 @@ class Local:
             rule = max(self.rated, key=lambda each: each.rate[0] / each.rate[1], default=None)
             per_unit = 0.0 if rule is None else rule.rate[0] / rule.rate[1]
             if pack is not None and pack.given / pack.size > per_unit:
-                plays.append(pack.play(self.line))
-                left -= pack.size
+                times = left // pack.size
+                plays.append(pack.play(self.line).repeated(times))
+                left -= pack.size * times
                 continue
             if rule is not None:
                 play = rule.play(self.line, left)

@@ -7,6 +7,7 @@ its selectors match in this basket.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Final
 
 from promotions.figures import Ratio, scaled
 from promotions.kinds.bundle import Bundle
@@ -15,6 +16,11 @@ from promotions.kinds.tier_qty import rate as tier_rate
 from promotions.lines import MILLI, Line
 from promotions.ruleset import Live
 from protocol.money import share_out
+
+UNITS_MAX: Final = 2_000  # pieces of one line; more are priced roughly, with a bound
+UNITS_ALL_MAX: Final = 20_000  # pieces of the basket
+LINES_MAX: Final = 200  # lines of one bundle whose applications are written out
+PLAYS_WORK_MAX: Final = 200_000
 
 
 class Exhausted(Exception):
@@ -84,6 +90,12 @@ class Play:
         self.total = sum(part for _, part in parts)
         self.times = times
 
+    def repeated(self, times: int) -> "Play":
+        """The same application so many times."""
+        used = tuple((index, k * times) for index, k in self.used)
+        parts = tuple((index, part * times) for index, part in self.parts)
+        return Play(self.candidate, used, parts, self.times * times)
+
 
 def floored(rate: Ratio, line: Line) -> Ratio:
     """The rate of one unit, at most its room above the floor."""
@@ -133,6 +145,8 @@ def line_plays(candidate: Candidate, work: Work) -> Iterator[Play]:
     """A limited line rule, or a tier rule: every choice of units per line."""
     live, lines = candidate.live, candidate.lines
     most = live.rule.limits.max_units
+    if any(line.n > UNITS_MAX for line in lines):
+        raise Exhausted
     for counts in product(*(range(line.n + 1) for line in lines)):
         work.spend()
         if not any(counts) or (most is not None and sum(counts) > most):
@@ -251,16 +265,18 @@ def most_rewarded(bundle: Bundle, lines: Sequence[Line]) -> int:
     size = bundle.slots[0].qty
     if len(lines) == 1:
         return lines[0].p * (bundle.count if bundle.on in {"cheapest", "dearest"} else size)
-    left, units = size, []
+    left, taken = size, []
     for line in sorted(lines, key=lambda each: -each.p):
-        taken = min(left, line.n)
-        units += [line.p] * taken
-        left -= taken
+        taken.append((line.p, min(left, line.n)))
+        left -= taken[-1][1]
     if bundle.on == "cheapest":
-        return sum(units[-bundle.count :])
-    if bundle.on == "dearest":
-        return sum(units[: bundle.count])
-    return sum(units)
+        taken.reverse()
+    rewarded = bundle.count if bundle.on in {"cheapest", "dearest"} else size
+    total = 0
+    for price, count in taken:
+        total += price * min(count, rewarded)
+        rewarded -= min(count, rewarded)
+    return total
 
 
 def applications(candidate: Candidate, work: Work) -> Iterator[Play]:
@@ -268,6 +284,8 @@ def applications(candidate: Candidate, work: Work) -> Iterator[Play]:
     bundle = candidate.live.terms
     assert isinstance(bundle, Bundle)  # noqa: S101
     lines = bundle_lines(candidate)
+    if len(lines) > LINES_MAX:
+        raise Exhausted
     if len(bundle.slots) == 1:
         for counts in _counts([line.n for line in lines], bundle.slots[0].qty):
             work.spend()
@@ -315,9 +333,12 @@ def retailer_plays(candidate: Candidate) -> Iterator[Play]:
     size, cheap = bundle.slots[0].qty, bundle.count
     most = sum(line.n for line in lines) // size
     limit = candidate.live.rule.limits.max_applications
-    for times in range(1, min(most, limit if limit is not None else most) + 1):
-        rising = sorted(range(len(lines)), key=lambda i: (lines[i].p, -i))
-        falling = sorted(range(len(lines)), key=lambda i: (-lines[i].p, i))
+    most = min(most, limit if limit is not None else most)
+    if most * len(lines) > PLAYS_WORK_MAX:
+        raise Exhausted
+    rising = sorted(range(len(lines)), key=lambda i: (lines[i].p, -i))
+    falling = sorted(range(len(lines)), key=lambda i: (-lines[i].p, i))
+    for times in range(1, most + 1):
         rewarded = _take(rising, [line.n for line in lines], cheap * times)
         left = [line.n - k for line, k in zip(lines, rewarded, strict=True)]
         others = _take(falling, left, (size - cheap) * times)

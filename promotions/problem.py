@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from promotions.lines import Line
 from promotions.local import Local, pack_of, rate_of
-from promotions.plays import Candidate, playable
+from promotions.plays import UNITS_ALL_MAX, UNITS_MAX, Candidate, playable
 from promotions.search import Part, couples
 from promotions.stages import Places
 
@@ -27,6 +27,12 @@ class Problem:
         self.apart = all(candidate.live.cap is None for candidate in self.compounds)
         self.compounded = {line.index for each in self.compounds for line in each.lines}
         self.ordered = {line.index for each in self.orders for line in each.lines}
+
+    @property
+    def huge(self) -> bool:
+        """So many pieces that only a rough answer with a bound is given."""
+        pieces = [line.n for line in self.lines]
+        return sum(pieces) > UNITS_ALL_MAX or max(pieces, default=0) > UNITS_MAX
 
     def without_later(self) -> "Problem":
         """The same exclusive rules with no later stage."""

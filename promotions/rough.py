@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from promotions.bounds import dual_bound
+from promotions.bounds import goods_bound
 from promotions.kinds.bundle import Bundle
 from promotions.phases import Solution
 from promotions.plays import (
@@ -17,17 +17,22 @@ from promotions.plays import (
 from promotions.search import Part
 
 PLAYS_MAX = 2_000
+LINES_FEW = 40
 
 
 def _options(candidate: Candidate) -> list[Play]:
-    """Some plays of a rule: all single applications, or all units it may cover."""
+    """Some plays of a rule: single applications, or all units it may cover."""
     terms = candidate.live.terms
     made: list[Play] = []
     if isinstance(terms, Bundle):
-        if terms.retailer:
-            return list(retailer_plays(candidate))
         with suppress(Exhausted):
-            made.extend(applications(candidate, Work(PLAYS_MAX)))
+            if terms.retailer:
+                made.extend(retailer_plays(candidate))
+            else:
+                few = sorted(candidate.lines, key=lambda line: (-line.p, line.index))[:LINES_FEW]
+                few.sort(key=lambda line: line.index)
+                near = Candidate(candidate.live, candidate.bit, few)
+                made.extend(applications(near, Work(PLAYS_MAX)))
         return made
     most = candidate.live.rule.limits.max_units
     left = sum(line.n for line in candidate.lines) if most is None else most
@@ -39,25 +44,40 @@ def _options(candidate: Candidate) -> list[Play]:
     return [covered] if covered is not None else []
 
 
-def _fits(
-    play: Play, left: dict[int, int], times: dict[Candidate, int], sums: dict[Candidate, int]
-) -> bool:
-    candidate = play.candidate
-    terms, limits = candidate.live.terms, candidate.live.rule.limits
-    done = times.get(candidate, 0)
-    if not isinstance(terms, Bundle) or terms.retailer:
-        if done:
-            return False
-    elif (limits.max_applications is not None and done >= limits.max_applications) or (
-        candidate.live.cap is not None and sums.get(candidate, 0) + play.total > candidate.live.cap
-    ):
-        return False
-    return all(k <= left[index] for index, k in play.used)
+class _Taken:
+    """What is left of lines and limits while plays are taken."""
+
+    def __init__(self, part: Part) -> None:
+        self.left = {line.index: line.n for line in part.lines}
+        self.times: dict[int, int] = {}
+        self.sums: dict[int, int] = {}
+
+    def fits(self, play: Play) -> int:
+        """How often a play still fits."""
+        bit, limits = play.candidate.bit, play.candidate.live.rule.limits
+        done = self.times.get(bit, 0)
+        times = min(self.left[index] // k for index, k in play.used)
+        terms = play.candidate.live.terms
+        if not isinstance(terms, Bundle) or terms.retailer:
+            return min(times, 1 - min(1, done))
+        if limits.max_applications is not None:
+            times = min(times, limits.max_applications - done)
+        cap = play.candidate.live.cap
+        if cap is not None:
+            times = min(times, (cap - self.sums.get(bit, 0)) // play.total)
+        return max(0, times)
+
+    def take(self, play: Play) -> None:
+        """Book it."""
+        bit = play.candidate.bit
+        self.times[bit] = self.times.get(bit, 0) + play.times
+        self.sums[bit] = self.sums.get(bit, 0) + play.total
+        for index, k in play.used:
+            self.left[index] -= k
 
 
-def rough_packing(part: Part, work: Work, *, levels: bool) -> Solution:
+def rough_packing(part: Part, *, levels: bool) -> Solution:
     """Greedy by priority (if it counts) and saving per unit; then the plain rules."""
-    del work
     plays = [play for candidate in part.coupling for play in _options(candidate)]
     for local in part.local.values():
         if levels:
@@ -70,20 +90,16 @@ def rough_packing(part: Part, work: Work, *, levels: bool) -> Solution:
             play.used,
         )
     )
-    left = {line.index: line.n for line in part.lines}
-    times: dict[Candidate, int] = {}
-    sums: dict[Candidate, int] = {}
+    taken = _Taken(part)
     chosen: list[Play] = []
     for play in plays:
-        while play.total > 0 and _fits(play, left, times, sums):
-            chosen.append(play)
-            times[play.candidate] = times.get(play.candidate, 0) + 1
-            sums[play.candidate] = sums.get(play.candidate, 0) + play.total
-            for index, k in play.used:
-                left[index] -= k
+        times = taken.fits(play) if play.total > 0 else 0
+        if times:
+            more = play.repeated(times)
+            chosen.append(more)
+            taken.take(more)
     if not levels:
         for local in part.local.values():
-            found = local.best_of(left[local.line.index])
-            chosen += found
+            chosen += local.best_of(taken.left[local.line.index])
     total = sum(play.total for play in chosen)
-    return Solution(total, tuple(chosen), max(total, dual_bound(part)))
+    return Solution(total, tuple(chosen), max(total, goods_bound(part)))

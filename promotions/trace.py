@@ -129,7 +129,7 @@ def _alone_bundle(candidate: Candidate, bundle: Bundle) -> str:
     if len(bundle.slots) > 1 and slot_gap(bundle, lines):
         return "QTY_SHORT"
     if bundle.retailer:
-        return "" if any(True for _ in retailer_plays(candidate)) else "ZERO_EFFECT"
+        return _any_retailer(candidate)
     if live.rule.limits.max_applications == 0 or live.cap == 0:
         return "ZERO_EFFECT"
     if len(bundle.slots) == 1:
@@ -138,6 +138,13 @@ def _alone_bundle(candidate: Candidate, bundle: Bundle) -> str:
         if live.cap is None and all(line.room is None for line in lines):
             return ""
     return _any_application(candidate)
+
+
+def _any_retailer(candidate: Candidate) -> str:
+    try:
+        return "" if any(True for _ in retailer_plays(candidate)) else "ZERO_EFFECT"
+    except Exhausted:
+        return ""
 
 
 def _any_application(candidate: Candidate) -> str:

@@ -2,6 +2,7 @@
 
 import random
 
+UNITS_MAX = 7  # pieces in a basket: the exhaustive evaluator tries every packing
 SKUS = ["A", "B", "C", "D"]
 GROUPS = ["g", "h", None]
 PRICES = [0, 1, 3, 5, 7, 10, 15, 25, 33, 50, 99, 100, 105, 199, 250, 333]
@@ -59,7 +60,9 @@ def terms(r, kind):
     return {
         "tiers": [
             {"min_qty": str(m) if m != int(m) else int(m)}
-            | r.choice([{"percent": percent(r)}, {"off_minor": money(r)}, {"price_minor": money(r)}])
+            | r.choice(
+                [{"percent": percent(r)}, {"off_minor": money(r)}, {"price_minor": money(r)}]
+            )
             for m in mins
         ]
     }
@@ -67,7 +70,10 @@ def terms(r, kind):
 
 def bundle(r):
     count = r.choice([1, 1, 1, 2, 2, 3])
-    slots = [{"select": selector(r), "qty": r.choice([1, 1, 2] if count > 1 else [1, 2, 2, 3, 3, 4])} for _ in range(count)]
+    slots = [
+        {"select": selector(r), "qty": r.choice([1, 1, 2] if count > 1 else [1, 2, 2, 3, 3, 4])}
+        for _ in range(count)
+    ]
     size = sum(s["qty"] for s in slots)
     kind = r.choice(["free", "percent", "amount", "fixed_price"])
     effect = {"kind": kind}
@@ -109,7 +115,7 @@ def order(r, kind):
     return rule | {"tiers": [{"min_minor": m, "off_minor": money(r)} for m in steps]}
 
 
-def when(r):
+def when(r):  # noqa: PLR0912  a list of chances
     found = {}
     if r.random() < 0.35:
         a, b = sorted([r.choice(WALLS), r.choice(WALLS)])
@@ -140,7 +146,7 @@ def when(r):
     return found
 
 
-def rule(r, rid, *, stage=None, conditions=0.2):
+def rule(r, rid, *, stage=None, conditions=0.2):  # noqa: PLR0912  a list of chances
     stage = stage or r.choices(["line", "bundle", "order"], [5, 4, 3])[0]
     if stage == "line":
         kind = r.choice(["percent_off", "amount_off", "fixed_price", "tier_qty"])
@@ -204,7 +210,11 @@ def line(r):
 
 
 def context(r):
-    made = {"currency": "CNY", "store_tz": r.choice(ZONES), "resolution": r.choice(["best", "best", "priority"])}
+    made = {
+        "currency": "CNY",
+        "store_tz": r.choice(ZONES),
+        "resolution": r.choice(["best", "best", "priority"]),
+    }
     if r.random() < 0.85:
         made["time"] = r.choice(TIMES)
     if r.random() < 0.3:
@@ -228,12 +238,20 @@ def case(seed):
     focus = r.random()
     rules_max = 3 if focus < 0.6 else 4
     basket = [line(r) for _ in range(r.randint(1, 3 if focus < 0.7 else 4))]
+    while sum(each["qty"] for each in basket if isinstance(each["qty"], int)) > UNITS_MAX:
+        basket.pop()
     kinds = None if focus < 0.8 else r.choice(["line", "bundle", "order"])
     rules = [
         rule(r, f"R{i}", stage=kinds if i == 0 else None, conditions=0.15 if focus < 0.9 else 0.9)
         for i in range(r.randint(1, rules_max))
     ]
-    made = {"id": f"S{seed}", "kind": "price", "context": context(r), "rules": rules, "basket": basket}
+    made = {
+        "id": f"S{seed}",
+        "kind": "price",
+        "context": context(r),
+        "rules": rules,
+        "basket": basket,
+    }
     if r.random() < 0.15:
         made |= {"kind": "refund", "refund_policy": r.choice(["allocated", "reprice"])}
         made["returns"] = returns(r, basket)
