@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from central import doctor as doctoring
+from central.backup import back_up
 from central.compose import HeadOffice, compose
 from central.people import Person
 from central.settings import (
@@ -364,6 +365,16 @@ def import_products(path: Path, file: Path, *, apply: bool) -> None:
     )
     if result.faults:
         sys.exit(1)
+
+
+@main.command()
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), default=None)
+@click.pass_obj
+def backup(path: Path, to: Path | None) -> None:
+    """Copy database, key, peppers and settings into a new folder; head office may run on."""
+    with _office(path) as office:
+        folder = back_up(office.settings, office.clock.read().at_ms, to=to)
+    click.echo(f"{folder}: written")
 
 
 @main.command()

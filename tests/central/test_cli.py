@@ -143,6 +143,30 @@ def test_verify_names_the_first_wrong_row(home: Path) -> None:
     assert "[CHAIN_BROKEN]" in told
 
 
+def test_a_backup_is_a_head_office_of_its_own(home: Path) -> None:
+    assert "BACKUP_NOWHERE" in _run(home, "backup", code=1)
+    _run(
+        home,
+        *("add-store", "A", "--name-zh", "甲店", "--name-en", "Shop A"),
+        *("--zone", "east", "--group", "town"),
+    )
+    _run(home, "backup", "--to", "kept")
+    (copy,) = (home / "kept").iterdir()
+    (copy / "data").mkdir()
+    for name in ("central.db", "central.key", "peppers"):
+        (copy / name).rename(copy / "data" / name)
+    assert _run(copy, "verify") == _run(home, "verify")
+    for place in (home, copy):
+        _run(place, "accept-node", "tillmesh-node", "A", "ed25519", "ab" * 32)
+    assert _epochs(home).isdisjoint(_epochs(copy))
+
+
+def _epochs(home: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(home / "data" / "central.db")) as connection:
+        rows = connection.execute("SELECT epoch FROM journal WHERE stream = 'to/A'").fetchall()
+    return {row[0] for row in rows}
+
+
 def test_run_serves_until_it_is_told_to_stop(home: Path) -> None:
     port = tomllib.loads((home / "central.toml").read_text())["http"]["port"]
     process = _start(home)

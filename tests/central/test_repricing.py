@@ -1,11 +1,16 @@
 """Every sale priced again: agreement, planted differences, unknown rules, other engines, forks."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from central.compose import HeadOffice
 from central.repricing import AGREED, DIFFERS, OTHER_ENGINE, UNKNOWN_RULES, UNREADABLE, Repricing
 from promotions.ruleset import compile_rules
+from protocol.journal import ORIGIN
+from protocol.node.sqljournal import read_line
+from protocol.replication import Accepted
 from tests.central.shops import TZ, Shop
 
 RULE = '{"type": "percent_off", "percent": 10, "select": {"groups": ["bread"]}}'
@@ -92,3 +97,33 @@ def test_the_follower_is_woken_by_sales(office: HeadOffice, shop: Shop) -> None:
     finally:
         office.repricing.stop()
     assert _outcomes(office) == {"s1": AGREED}
+
+
+def test_a_fork_is_priced_from_where_it_began(
+    office: HeadOffice, shop: Shop, tmp_path: Path
+) -> None:
+    rules = shop.answer(office)
+    line = ("X", "bread", 1250, 2000)
+    shop.sell(rules, "s1", line)
+    shop.deliver(office)
+    copied = Shop("A", tmp_path, epoch="f" * 16)  # the shop's disk, restored on another machine
+    with copied.books.begin() as tx:
+        with shop.books.database.reading() as connection:
+            events = read_line(connection, shop.stream, 0, limit=100)
+        first = Accepted(ORIGIN, tuple(events), events[-1].position, fork=False)
+        copied.books.keep(tx, first, at_ms=0)
+    shop.sell(rules, "s2", line)
+    shop.sell(rules, "s3", line)
+    shop.deliver(office)
+    assert office.repricing.step() == 3
+    copied.sell(rules, "c2", line)
+    with office.books.begin() as tx:
+        with copied.books.database.reading() as connection:
+            branch = read_line(connection, shop.stream, events[-1].position.seq, limit=100)
+        verdict = Accepted(events[-1].position, tuple(branch), branch[-1].position, fork=True)
+        office.books.keep(tx, verdict, at_ms=0)
+    while office.repricing.step():
+        pass
+    assert _outcomes(office) == dict.fromkeys(("s1", "s2", "s3", "c2"), AGREED)
+    assert [lag.behind for lag in office.repricing.status()] == [0, 0]
+    copied.close()
