@@ -46,7 +46,7 @@ class RefusedHere(msgspec.Struct, frozen=True):
     why: Notice
 
 
-class InForce(msgspec.Struct, frozen=True):
+class RulesNow(msgspec.Struct, frozen=True):
     """What prices now, as it was answered to head office."""
 
     hash: str
@@ -72,7 +72,7 @@ class Rules:
         self._compiling = threading.Lock()
         self._current = (
             compile_rules([], node.settings.tz),
-            InForce("", (), (), {}, 0),
+            RulesNow("", (), (), {}, 0),
         )
         self._answered_hash = ""  # what the journal says is in force
         self._stale = threading.Event()
@@ -81,7 +81,7 @@ class Rules:
         self.fault: Notice | None = None  # why the newest rules could not be taken
 
     @property
-    def current(self) -> tuple[RuleSet, InForce]:
+    def current(self) -> tuple[RuleSet, RulesNow]:
         """The compiled rules and what to show of them, both of one moment."""
         return self._current
 
@@ -91,11 +91,11 @@ class Rules:
         return self._current[0]
 
     @property
-    def in_force(self) -> InForce:
+    def in_force(self) -> RulesNow:
         """What to show of them."""
         return self._current[1]
 
-    def refresh(self) -> InForce:
+    def refresh(self) -> RulesNow:
         """Compile what is published now, answer `RulesInForce` when it changed, then swap."""
         with self._compiling:
             with self._node.books.database.reading() as connection:
@@ -104,7 +104,7 @@ class Rules:
                 answered = self._answered(connection)
             rule_set, refused = self._compile(published)
             left_out = {one.rule for one in refused}
-            in_force = InForce(
+            in_force = RulesNow(
                 rule_set.hash,
                 tuple(f"{p.rule}@{p.version}" for p in published if p.rule not in left_out),
                 tuple(refused),
@@ -173,7 +173,7 @@ class Rules:
                 refused.append(RefusedHere(one.rule, one.version, why))
         return compile_rules(rules, self._node.settings.tz), refused
 
-    def _answer(self, in_force: InForce) -> RulesInForce:
+    def _answer(self, in_force: RulesNow) -> RulesInForce:
         return RulesInForce(
             rules_hash=in_force.hash,
             rules=in_force.versions,

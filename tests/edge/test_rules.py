@@ -76,7 +76,7 @@ def test_an_unreadable_rule_is_refused_with_reasons_the_others_go_on(open_shop: 
     bad = PromotionPublished(
         rule="BAD",
         version=1,
-        document={"id": "BAD", "type": "percent_off", "percent": 110, "selekt": {}},
+        document={"id": "BAD", "type": "percent_off", "percent": 110, "selector": {}},
     )
     future = PromotionPublished(rule="NEW", version=1, document={"id": "NEW", "type": "teleport"})
     other = PromotionPublished(
