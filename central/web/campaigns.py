@@ -9,12 +9,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from central.web.chain import Shop, shops
-from central.web.fields import typed
+from central.web.fields import demand_sure, typed
 from central.web.office import me, office
 from central.web.session import needs
 from promotions.reading import Fault
 from promotions.rule import DOCUMENT_BYTES_MAX
-from protocol.errors import Refusal, TillmeshError, define
+from protocol.errors import TillmeshError, define
 from protocol.ids import check_id
 
 pages = Blueprint("campaigns", __name__)
@@ -165,8 +165,7 @@ def save() -> ResponseReturnValue:
 @needs("publish_promotion")
 def withdraw(rule: str) -> ResponseReturnValue:
     """End a rule everywhere."""
-    if "sure" not in request.form:
-        raise Refusal("FORM_STALE")
+    demand_sure()
     office().campaigns.withdraw(rule, by=me())
     flash(gettext("Withdrawn. Each shop ends it as soon as it has the news."))
     return redirect(url_for(".campaign", rule=rule))

@@ -16,12 +16,22 @@ define(
             "“{text}” is not a tax rate. Type a number from 0 to 100, like 13 or 9.5.",
             "“{text}”不是税率。请输入 0 到 100 之间的数字，例如 13 或 9.5。",
         ),
+        "NOT_SURE": (
+            "Tick the box beside the button first. Nothing was changed.",
+            "请先勾选按钮旁的确认框。没有任何更改。",
+        ),
         "MOMENT_WRONG": (
             "“{text}” is not a date and time. Type it like 2026-01-17 08:00.",
             "“{text}”不是日期时间。请按 2026-01-17 08:00 的格式输入。",
         ),
     }
 )
+
+
+def demand_sure() -> None:
+    """A dangerous button has a box beside it that must be ticked."""
+    if "sure" not in request.form:
+        raise Refusal("NOT_SURE")
 
 
 def typed(name: str) -> str:

@@ -18,11 +18,11 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 define(
     {
-        "FILE_MISSING": (
+        "UPLOAD_MISSING": (
             "Choose a CSV file, or paste its rows. Nothing was read.",
             "请选择 CSV 文件或粘贴内容。尚未读取任何数据。",
         ),
-        "FILE_UNREADABLE": (
+        "UPLOAD_UNREADABLE": (
             "The file is no text in UTF-8 or GB18030. Save it as CSV (UTF-8) and send it again.",
             "文件不是 UTF-8 或 GB18030 文本。请另存为 CSV（UTF-8）后重新上传。",
         ),
@@ -37,14 +37,14 @@ def decode(data: bytes) -> str:
             return data.decode(name)
         except UnicodeDecodeError:
             continue
-    raise Refusal("FILE_UNREADABLE")
+    raise Refusal("UPLOAD_UNREADABLE")
 
 
 def _text() -> str:
     file = request.files.get("file")
     text = decode(file.read()) if file and file.filename else request.form.get("text", "")
     if not text.strip():
-        raise Refusal("FILE_MISSING")
+        raise Refusal("UPLOAD_MISSING")
     return text
 
 

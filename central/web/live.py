@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Final, cast
 
 import msgspec
@@ -41,26 +42,54 @@ define(
 )
 
 
+class Seat:
+    """One browser's place."""
+
+    def __init__(self, browser: str) -> None:
+        self.browser = browser
+        self.ended = threading.Event()
+        self.waiting: queue.Queue[Fact] | None = None
+
+    def end(self) -> None:
+        """Let its stream stop now."""
+        self.ended.set()
+        if self.waiting is not None:
+            with suppress(queue.Full):  # then it is awake anyway
+                self.waiting.put_nowait(Fact(STOP, "{}"))
+
+
 class Streams:
-    """Counts the open streams and ends them."""
+    """The open streams. A browser has one: its newest ends the one before, at once.
+
+    Without that, every click would leave a dead stream behind until the next write finds it out.
+    """
 
     def __init__(self, limit: int = STREAMS_MAX) -> None:
         self.limit = limit
         self.closing = threading.Event()
         self._lock = threading.Lock()
+        self._seats: dict[str, Seat] = {}
         self._open = 0
 
-    def take(self) -> None:
+    def take(self, browser: str) -> Seat:
         """Enter, or raise STREAMS_FULL."""
         with self._lock:
-            if self._open >= self.limit or self.closing.is_set():
+            before = self._seats.get(browser)
+            free = self.limit if before is None else self.limit + 1
+            if self._open >= free or self.closing.is_set():
                 raise Unavailable("STREAMS_FULL")
+            seat = self._seats[browser] = Seat(browser)
             self._open += 1
+        if before is not None:
+            before.end()
+        return seat
 
-    def give_back(self) -> None:
+    def give_back(self, seat: Seat) -> None:
         """Leave."""
         with self._lock:
             self._open -= 1
+            if self._seats.get(seat.browser) is seat:
+                del self._seats[seat.browser]
 
     @property
     def count(self) -> int:
@@ -96,29 +125,31 @@ def _next(waiting: "queue.Queue[Fact]", until: float) -> Fact | None:
         return None
 
 
-def _facts(head_office: HeadOffice, streams: Streams, token: str) -> Generator[bytes]:
+def _facts(head_office: HeadOffice, streams: Streams, seat: Seat) -> Generator[bytes]:
     try:
         with head_office.hub.subscribe() as waiting:
+            seat.waiting = waiting
             yield b"retry: 3000\n\n" + _ping(head_office)
             ping_at = time.monotonic() + PING_S
-            while not streams.closing.is_set():
+            while not streams.closing.is_set() and not seat.ended.is_set():
                 fact = _next(waiting, ping_at)
                 if fact is not None and fact.topic in TOPICS:
                     yield _message(fact.topic, fact.data.encode())
                 if time.monotonic() >= ping_at:
-                    if head_office.accounts.session(token) is None:
+                    if head_office.accounts.session(seat.browser) is None:
                         return
                     yield _ping(head_office)
                     ping_at = time.monotonic() + PING_S
     finally:
-        streams.give_back()
+        streams.give_back(seat)
 
 
 class _Body:
     """An iterator whose place is given back even when nobody ever asked it for a line."""
 
-    def __init__(self, streams: Streams, lines: Generator[bytes]) -> None:
+    def __init__(self, streams: Streams, seat: Seat, lines: Generator[bytes]) -> None:
         self._streams = streams
+        self._seat = seat
         self._lines = lines
         self._begun = False
 
@@ -134,7 +165,7 @@ class _Body:
             self._lines.close()
         else:
             self._begun = True
-            self._streams.give_back()
+            self._streams.give_back(self._seat)
 
 
 @pages.get("/live")
@@ -142,8 +173,8 @@ class _Body:
 def stream() -> Response:
     """Server-Sent Events: `{"topic": ..., "data": ...}` per message."""
     streams = cast("Streams", current_app.extensions[EXTENSION])
-    streams.take()
-    body = _Body(streams, _facts(office(), streams, signed_in().token))
+    seat = streams.take(signed_in().token)
+    body = _Body(streams, seat, _facts(office(), streams, seat))
     return Response(
         body,
         mimetype="text/event-stream",

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from central.people import Person
-from central.web.fields import typed
+from central.web.fields import demand_sure, typed
 from central.web.office import me, office
 from central.web.session import needs
 from protocol.errors import Refusal, TillmeshError, define
@@ -109,8 +109,7 @@ def change_person(person: str) -> ResponseReturnValue:
 @needs("manage_people")
 def remove(person: str) -> ResponseReturnValue:
     """End somebody's access in all shops."""
-    if "sure" not in request.form:
-        raise Refusal("FORM_STALE")
+    demand_sure()
     office().people.remove(person, by=me())
     flash(gettext("Removed. Each shop acts on it as soon as it has the news."))
     return redirect(url_for(".people"))

@@ -9,6 +9,7 @@ from central.catalogue import Price, Product
 from central.web.fields import amount, typed
 from central.web.language import instant_of
 from central.web.office import me, now_ms, office
+from central.web.pricelog import changes
 from central.web.session import needs
 from protocol.errors import Refusal, TillmeshError
 
@@ -53,6 +54,7 @@ def _price_page(sku: str, fault: TillmeshError | None = None) -> ResponseReturnV
         "price.html",
         product=house.catalogue.product(sku),
         prices=house.catalogue.prices(sku),
+        changes=changes(sku),
         zone_options=[
             ("", gettext("The whole chain")),
             *((zone, gettext("Zone %(zone)s", zone=zone)) for zone in house.catalogue.zones()),

@@ -4,6 +4,7 @@ import { ago, now, setNow, tick } from "./clock.js";
 
 const LEASE_MS = 4000;
 const POLL_MS = 5000;
+const STALE_MS = 20000; // the server pings every 15 s
 const PATIENCE_MS = 3000; // for the stream to open before asking instead
 const me = `${performance.timeOrigin}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
 const channel = new BroadcastChannel("tillmesh-live");
@@ -14,6 +15,7 @@ let retryAt = 0;
 let polledAt = 0;
 let openedAt = 0;
 let lastHeard = performance.now();
+let lastData = 0; // when the stream itself said something
 let state = "";
 
 /** Call `listener(data)` for facts of this topic; "*" hears all. */
@@ -81,8 +83,10 @@ function lead() {
 function openStream() {
   openedAt = performance.now();
   source = new EventSource("/live");
-  source.onopen = () => spread({ state: "live" });
-  source.onmessage = (event) => spread({ state: "live", ...JSON.parse(event.data) });
+  source.onmessage = (event) => {
+    lastData = performance.now();
+    spread({ state: "live", ...JSON.parse(event.data) });
+  };
   source.onerror = () => {
     if (source && source.readyState === EventSource.CLOSED) {
       source.close(); // 503: the house is full; ask now and then instead
@@ -95,6 +99,13 @@ function openStream() {
 function closeStream() {
   if (source) source.close();
   source = null;
+  lastData = 0;
+}
+
+/** Open, and not silent for longer than a dead line would be. */
+function flowing() {
+  const open = source && source.readyState === EventSource.OPEN;
+  return open && performance.now() - lastData < STALE_MS;
 }
 
 async function poll() {
@@ -113,14 +124,14 @@ async function poll() {
 function beat() {
   if (lead()) {
     if (!source && performance.now() >= retryAt) openStream();
-    if (source && source.readyState === EventSource.OPEN) spread({ state: "live" });
+    if (flowing()) spread({ state: "live" });
+    else if (source && lastData && performance.now() - lastData > 2 * STALE_MS) closeStream();
   } else {
     closeStream();
   }
   const silent = performance.now() - lastHeard > 2 * LEASE_MS;
-  const open = source && source.readyState === EventSource.OPEN;
   const patient = source && performance.now() - openedAt < PATIENCE_MS;
-  if (!open && !patient && lease().id === me && performance.now() - polledAt >= POLL_MS) {
+  if (!flowing() && !patient && lease().id === me && performance.now() - polledAt >= POLL_MS) {
     polledAt = performance.now();
     poll();
   }

@@ -11,7 +11,7 @@ from central.accounts import Accounts
 from central.catalogue import Product
 from central.compose import HeadOffice, compose
 from central.people import Person
-from central.settings import Names, Settings
+from central.settings import Mqtt, Names, Settings
 from central.stores import Store
 from promotions.basket import BasketLine, Context
 from promotions.engine import price
@@ -25,6 +25,7 @@ from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
 from protocol.wire import Clk, Cursor, Heartbeat
 from tests.builders import StillClock, draft
+from tests.servers import free_port
 
 MORNING_MS = 1_793_491_200_000  # 2026-11-01 08:00 in Shanghai
 EVENING_MS = MORNING_MS + 11 * 3_600_000 + 1_260_000
@@ -155,12 +156,12 @@ def product(n: int) -> Product:
 class Shop:
     """Says what happens in a shop, as its node would."""
 
-    def __init__(self, office: HeadOffice, store: str, seed: int) -> None:
+    def __init__(self, office: HeadOffice, store: str, seed: int, count: int) -> None:
         self.office = office
         self.store = store
         self.stream = shop_stream(store)
         self.chance = random.Random(seed)
-        self.count = 0
+        self.count = count
 
     def say(self, id_: str, body: ev.Event, at_ms: int, actor: str = "lina") -> None:
         """Record one event in the shop's stream."""
@@ -253,7 +254,7 @@ class Shop:
         lines = tuple(
             ev.SaleLine(
                 sku=g.sku,
-                code=g.codes[0].code,
+                code=g.codes[0].code if g.codes else "",
                 name={"zh": g.name_zh, "en": g.name_en},
                 group=g.group,
                 qty_milli=b.qty_milli,
@@ -342,21 +343,30 @@ class Shop:
 
 
 def open_office(folder: Path) -> HeadOffice:
-    """An empty head office with one admin and one buyer."""
+    """A head office in this folder, new or as it was left."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         chain="bakery",
         name=Names(zh="麦香面包", en="Maixiang Bakery"),
         data_dir=folder,
         database_url=f"sqlite:///{folder / 'central.db'}",
+        mqtt=Mqtt(port=free_port()),  # where nobody listens
     )
     make_key(settings.key_path)
-    office = compose(settings, clock=StillClock(EVENING_MS))
+    return compose(settings, clock=StillClock(EVENING_MS))
+
+
+def add_accounts(office: HeadOffice) -> None:
+    """Two admins and a buyer."""
     accounts: Accounts = office.accounts
     accounts.add_account("zhao", name="赵敏", role="admin", password=PASSWORD, by="")
     accounts.add_account("qian", name="钱进", role="buyer", password=PASSWORD, by="")
     accounts.add_account("sun", name="孙丽", role="admin", password=PASSWORD, by="")
-    return office
+
+
+def shops_of(office: HeadOffice, *, count: int = 0) -> dict[str, Shop]:
+    """Hands in every shop; `count` numbers what comes."""
+    return {s.store: Shop(office, s.store, i, count) for i, s in enumerate(STORES, 1)}
 
 
 def add_chain(office: HeadOffice) -> dict[str, Shop]:
@@ -387,7 +397,7 @@ def add_chain(office: HeadOffice) -> dict[str, Shop]:
     office.people.add_person(
         Person(person="chen", name="陈伟", role="cashier", stores=("south",)), pin="8642", by="zhao"
     )
-    return {s.store: Shop(office, s.store, i) for i, s in enumerate(STORES, 1)}
+    return shops_of(office)
 
 
 def publish(office: HeadOffice, document: dict[str, Any]) -> None:
