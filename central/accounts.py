@@ -9,6 +9,7 @@ from hmac import compare_digest
 from typing import Final
 
 import msgspec
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -27,6 +28,7 @@ FREE_TRIES: Final = 2
 LOCK_AFTER: Final = 10
 LOCK_MS: Final = 15 * 60_000
 HQ_ROLES: Final = ("buyer", "admin")
+log = structlog.get_logger("accounts")
 _hasher: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY: Final = _hasher.hash("nobody has this password")
 
@@ -143,7 +145,7 @@ class Accounts:
 
     # -- keeping accounts ---------------------------------------------------------------------
 
-    def add_account(self, person: str, *, name: str, role: str, password: str, by: str) -> Account:  # noqa: ARG002
+    def add_account(self, person: str, *, name: str, role: str, password: str, by: str) -> Account:
         """Add an account. Refusal PASSWORD_SHORT (10 characters), ROLE_UNKNOWN; Conflict."""
         row = {
             "person": check_id(person, "sign-in name"),
@@ -156,13 +158,14 @@ class Accounts:
             if self._row(tx, person) is not None:
                 raise Conflict("ACCOUNT_TAKEN", person=person)
             tx.execute(insert(account), row)
+        log.info("account_added", person=person, role=role, by=by)
         return self.account(person)
 
     def change_account(
         self,
         person: str,
         *,
-        by: str,  # noqa: ARG002
+        by: str,
         name: str = "",
         role: str = "",
         active: bool | None = None,
@@ -183,9 +186,10 @@ class Accounts:
                 raise Refusal("LAST_ADMIN", person=person)
             if active is False:
                 tx.execute(delete(web_session).where(web_session.c.person == person))
+        log.info("account_changed", person=person, by=by, **values)
         return self.account(person)
 
-    def set_password(self, person: str, password: str, *, by: str) -> None:  # noqa: ARG002
+    def set_password(self, person: str, password: str, *, by: str) -> None:
         """A new password; ends all sessions of the account and forgives its wrong tries."""
         hashed = _hash(password)
         with self._desk.books.database.begin() as tx:
@@ -195,6 +199,7 @@ class Accounts:
             )
             tx.execute(delete(web_session).where(web_session.c.person == person))
             tx.execute(delete(sign_in_failures).where(sign_in_failures.c.person == person))
+        log.info("password_set", person=person, by=by)
 
     @staticmethod
     def _admins(tx: Connection) -> int:

@@ -209,7 +209,8 @@ def _spoken(report: watching.ShopReport) -> Iterable[Alarm]:
     """What a shop that is there complains about."""
     store, at_ms = report.store, report.seen_ms
     trusted = report.clock_state in {ClockState.TRUSTED, ClockState.HOLDOVER}
-    if report.epoch and (not trusted or abs(report.clock_offset_ms) > SKEW_MS):
+    beaten = bool(report.health or report.version)  # a greeting alone says nothing of its clock
+    if beaten and (not trusted or abs(report.clock_offset_ms) > SKEW_MS):
         offset = f"{report.clock_offset_ms / 1000:+.1f}"
         params = {"store": store, "state": report.clock_state, "offset": offset}
         yield Alarm(code="ALARM_CLOCK", level="warn", subject=store, at_ms=at_ms, params=params)

@@ -19,7 +19,7 @@ from promotions.basket import BasketLine, Context
 from promotions.engine import PricedBasket, price
 from promotions.ruleset import ENGINE_NUMBER, RuleSet
 from protocol.codec import Envelope, body_of, decode
-from protocol.errors import Corrupt, Unavailable
+from protocol.errors import Corrupt, TillmeshError, Unavailable
 from protocol.events import SaleCompleted
 from protocol.ids import shop_stream
 from protocol.journal import Stored
@@ -158,7 +158,12 @@ class Repricing:
         if opened is None:
             return None
         envelope, body = opened
-        result = self._again(connection, store, envelope.seq, body)
+        try:
+            result = self._again(connection, store, envelope.seq, body)
+        except TillmeshError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - one odd sale must not hold up the others
+            result = Result(UNREADABLE, 0, {"fault": f"{type(fault).__name__}: {fault}"[:300]})
         return {
             "store": store,
             "sale": body.sale,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, union_all
 
 from central.accounts import Account
 from central.people import names_of
@@ -30,6 +30,7 @@ from protocol.roles import demand
 
 FORWARD_LINES_MAX: Final = 500  # a forwarded copy must stay below an event's size
 NOTE_MAX: Final = 500
+CHUNK: Final = 500
 _head, _line, _receipt, _expected, _settlement = (
     READ["transfer"],
     READ["transfer_line"],
@@ -146,25 +147,22 @@ class Transfers:
 
     def in_transit(self) -> list[Transfer]:
         """Transfers with goods still under way, oldest first (disputes included)."""
-        found = self._all()
-        return [t for t in found if any(line.remaining_milli for line in t.lines)]
+        with self._desk.books.database.reading() as connection:
+            return _assemble(connection, _open_ids(connection))
 
     def disputes(self) -> list[Transfer]:
         """Those that came short, broken or with too much, oldest first."""
-        return [t for t in self._all() if t.state == "disputed"]
+        return [t for t in self.in_transit() if t.state == "disputed"]
 
     def transfers(self, *, limit: int = 200) -> list[Transfer]:
         """The newest transfers, whatever their state."""
-        return self._all()[::-1][:limit]
+        with self._desk.books.database.reading() as connection:
+            return _assemble(connection, _newest_ids(connection, limit))[::-1][:limit]
 
     def transfer(self, transfer: str) -> Transfer:
         """One transfer; Refusal HQ_TRANSFER_UNKNOWN."""
         with self._desk.books.database.reading() as connection:
             return _one(connection, transfer)
-
-    def _all(self) -> list[Transfer]:
-        with self._desk.books.database.reading() as connection:
-            return _assemble(connection, None)
 
     def places(self, sku: str) -> list[Place]:
         """Every place of a product; the quantities sum to zero."""
@@ -292,15 +290,42 @@ class _Draft:
         return sorted({*self.sent, *self.expected, *self.came, *self.settled})
 
 
-def _gather(connection: Connection, transfer: str | None) -> list[_Draft]:
+def _open_ids(connection: Connection) -> list[str]:
+    """Transfers of which some product is not settled to the last piece."""
+    amounts = union_all(
+        select(_line.c.transfer, _line.c.sku, _line.c.qty_milli.label("milli")),
+        select(_receipt.c.transfer, _receipt.c.sku, (-_receipt.c.qty_milli).label("milli")),
+        select(
+            _settlement.c.transfer, _settlement.c.sku, (-_settlement.c.qty_milli).label("milli")
+        ),
+    ).subquery()
+    left = (
+        select(amounts.c.transfer)
+        .group_by(amounts.c.transfer, amounts.c.sku)
+        .having(func.sum(amounts.c.milli) != 0)
+    )
+    return sorted(set(connection.execute(left).scalars()))
+
+
+def _newest_ids(connection: Connection, limit: int) -> list[str]:
+    sent = select(_head.c.transfer).order_by(_head.c.dispatched_ms.desc()).limit(limit)
+    came = (  # also those whose sender was not heard of yet
+        select(_receipt.c.transfer)
+        .group_by(_receipt.c.transfer)
+        .order_by(func.max(_receipt.c.received_ms).desc())
+        .limit(limit)
+    )
+    return sorted({*connection.execute(sent).scalars(), *connection.execute(came).scalars()})
+
+
+def _gather(connection: Connection, transfers: Sequence[str]) -> list[_Draft]:
     found: dict[str, _Draft] = {}
 
     def rows(table: Any) -> Iterable[tuple[_Draft, Any]]:
-        query = select(table)
-        if transfer is not None:
-            query = query.where(table.c.transfer == transfer)
-        for row in connection.execute(query):
-            yield found.setdefault(row.transfer, _Draft(row.transfer)), row
+        for start in range(0, len(transfers), CHUNK):
+            some = table.c.transfer.in_(transfers[start : start + CHUNK])
+            for row in connection.execute(select(table).where(some)):
+                yield found.setdefault(row.transfer, _Draft(row.transfer)), row
 
     for draft, row in rows(_head):
         draft.head, draft.way = row, (row.from_store, row.to_store)
@@ -328,8 +353,9 @@ def _state(draft: _Draft, lines: Sequence[TransferLine]) -> str:
     return "disputed" if draft.received[0] else "under_way"
 
 
-def _assemble(connection: Connection, transfer: str | None) -> list[Transfer]:
-    drafts = _gather(connection, transfer)
+def _assemble(connection: Connection, transfers: Sequence[str]) -> list[Transfer]:
+    """These transfers, oldest first."""
+    drafts = _gather(connection, transfers)
     people = {d.head.person for d in drafts if d.head} | {d.received[1] for d in drafts}
     names = names_of(connection, people)
     goods = _goods(connection, sorted({sku for d in drafts for sku in d.skus()}))
@@ -371,15 +397,15 @@ def _line_of(draft: _Draft, sku: str, names: tuple[str, str]) -> TransferLine:
 def _goods(connection: Connection, skus: Sequence[str]) -> dict[str, tuple[str, str]]:
     table = READ["product"]
     found: dict[str, tuple[str, str]] = {}
-    for start in range(0, len(skus), 500):
+    for start in range(0, len(skus), CHUNK):
         query = select(table.c.sku, table.c.name_zh, table.c.name_en)
-        some = query.where(table.c.sku.in_(skus[start : start + 500]))
+        some = query.where(table.c.sku.in_(skus[start : start + CHUNK]))
         found |= {row.sku: (row.name_zh, row.name_en) for row in connection.execute(some)}
     return found
 
 
 def _one(connection: Connection, transfer: str) -> Transfer:
-    found = _assemble(connection, transfer)
+    found = _assemble(connection, [transfer])
     if not found:
         raise Refusal("HQ_TRANSFER_UNKNOWN", transfer=transfer[:60])
     return found[0]
