@@ -51,6 +51,14 @@ def finish(items, item_parts, applied, compounds, orders):
     return sum(per_line), gifts, frozenset(applied), per_line
 
 
+class TooLargeError(Exception):
+    """The case has too many packings to try them all."""
+
+
+STEPS = [0]
+STEPS_MAX = 20_000
+
+
 def packings(items, rules):
     """{(item discount per line, applied, saving per level)} of all packings."""
     levels = sorted({prio(r) for r in rules}, reverse=True)
@@ -62,6 +70,9 @@ def packings(items, rules):
             room = dict(enumerate(free))
             choices = line_choices if rule["type"] in LINE_TYPES else bundle_choices
             for used, given in choices(rule, items, room):
+                STEPS[0] -= 1
+                if STEPS[0] < 0:
+                    raise TooLargeError
                 rest = tuple(k - used.get(i, 0) for i, k in enumerate(free))
                 more = tuple(d + given.get(i, 0) for i, d in enumerate(parts))
                 lev = list(saved)
@@ -188,6 +199,7 @@ def check(case, answer):
     """The differences between an engine's answer and the specification, as a list of texts."""
     ctx, rules = case.get("context", {}), case["rules"]
     items = items_of(case["basket"])
+    STEPS[0] = STEPS_MAX
     accepted = price_all(ctx, rules, items)
     total, gifts, applied, _ = next(iter(accepted))
     wrong = []

@@ -13,14 +13,19 @@ BLOCK = 100
 
 def differences(seeds, keep=lambda text: True):
     compiler = Compiler()
-    found = {}
+    found, skipped = {}, 0
     for seed in seeds:
         case = random_cases.case(seed)
         answer = answer_line(json.dumps(case), compiler)
-        wrong = [answer["error"]] if "error" in answer else brute.check(case, answer)
+        try:
+            wrong = [answer["error"]] if "error" in answer else brute.check(case, answer)
+        except brute.TooLargeError:
+            skipped += 1
+            continue
         wrong = [text for text in wrong if keep(text)]
         if wrong:
             found[seed] = wrong
+    assert skipped <= len(seeds) // 20
     return found
 
 

@@ -16,7 +16,7 @@ from promotions.refunds import Return, refund
 from promotions.rule import RuleFaults, parse
 from tests.promotions import random_cases
 
-SEEDS = range(0, 240)
+SEEDS = range(240)
 
 
 def inputs(seed):
@@ -158,7 +158,12 @@ def test_thousands_of_lines_are_priced_in_bounded_work():
             "slots": [{"select": everything, "qty": 3}],
             "effect": {"kind": "percent", "percent": 20, "on": "all"},
         },
-        {"id": "T", "type": "tier_qty", "select": everything, "tiers": [{"min_qty": 9, "percent": 9}]},
+        {
+            "id": "T",
+            "type": "tier_qty",
+            "select": everything,
+            "tiers": [{"min_qty": 9, "percent": 9}],
+        },
         {"id": "O", "type": "order_amount", "every_minor": 1000, "off_minor": 10},
     ]
     rule_set = compile_rules([parse(each) for each in rules], "UTC")
