@@ -14,6 +14,7 @@ import yaml
 
 import central.settings
 import edge.settings
+from tests.edge.shop_builder import BUN, build, open_shift, sell
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(p for p in (DEPLOY / "systemd").iterdir())
@@ -95,7 +96,7 @@ def test_the_units_hold_before_systemd(tmp_path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         text = text.replace("/opt/tillmesh/bin/tillmesh-edge", "/bin/true")
         text = text.replace("/opt/tillmesh/bin/tillmesh-central", "/bin/true")
-        (tmp_path / path.name.replace("@", "@edge")).write_text(text, encoding="utf-8")
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
     done = subprocess.run(
         [program, "verify", *map(str, sorted(tmp_path.iterdir()))],
         capture_output=True,
@@ -155,11 +156,30 @@ def test_a_backup_has_what_a_node_needs_while_it_runs(node_folder: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     copy = Path(done.stdout.strip())
     files = {str(p.relative_to(copy)) for p in copy.rglob("*") if p.is_file()}
-    assert files == {"edge.toml", "pepper", "data/node.key", "data/edge.db"}
+    assert files == {"edge.toml", "pepper", "data/node.key", "data/edge.db", "data/last-head"}
     kept = sqlite3.connect(copy / "data" / "edge.db")
     assert kept.execute("SELECT count(*) FROM journal").fetchone() == (100,)
     kept.close()
     assert copy.stat().st_mode & 0o077 == 0, "keys are for their owner only"
+
+
+def test_a_shop_started_from_its_backup_uses_no_receipt_number_twice(
+    node_folder: Path, tmp_path: Path
+) -> None:
+    running = build(node_folder)
+    open_shift(running)
+    assert sell(running, [BUN]).receipt_number == "1-1-000001"
+    running.prover.keep_head()
+    done = backup(node_folder, tmp_path / "kept")
+    lost = sell(running, [BUN]).receipt_number  # after the copy was made
+    running.books.database.close()
+    assert done.returncode == 0, done.stderr
+    restored = build(Path(done.stdout.strip()))
+    try:
+        again = sell(restored, [BUN]).receipt_number
+    finally:
+        restored.books.database.close()
+    assert (lost, again) == ("1-1-000002", "1-2-000001")
 
 
 def test_old_backups_go_only_after_a_new_one_is_there(node_folder: Path, tmp_path: Path) -> None:
