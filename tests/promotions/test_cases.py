@@ -8,7 +8,11 @@ import pytest
 from promotions.__main__ import Compiler, answer_line
 
 DATA = Path(__file__).parent.parent / "data" / "promotions"
-CASES = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))["cases"]
+CASES = [
+    case
+    for name in ("cases.json", "own_cases.json")
+    for case in json.loads((DATA / name).read_text(encoding="utf-8"))["cases"]
+]
 COMPILER = Compiler()
 
 
@@ -41,3 +45,7 @@ def check(answer, expected):
         assert answer["gifts"] == expected["gifts"]
     if "refunds_minor" in expected:
         assert answer["refunds_minor"] == expected["refunds_minor"]
+
+
+def test_there_are_enough_cases_and_no_id_twice():
+    assert len({case["id"] for case in CASES}) == len(CASES) >= 150
