@@ -43,16 +43,6 @@ define(
     }
 )
 
-settings_option = click.option(
-    "--settings",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("edge.toml"),
-    envvar="TILLMESH_EDGE_SETTINGS",
-    show_default=True,
-    help="The shop's settings file.",
-)
-
 
 def main() -> None:
     """Run the command; a fault is a sentence on stderr, never a traceback."""
@@ -76,8 +66,20 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tillmesh")
-def commands() -> None:
+@click.option(
+    "-s",
+    "--settings",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("edge.toml"),
+    envvar="TILLMESH_EDGE",
+    show_default=True,
+    help="The shop's settings file.",
+)
+@click.pass_context
+def commands(ctx: click.Context, path: Path) -> None:
     """The node of one Tillmesh shop."""
+    ctx.obj = path
 
 
 @commands.command()
@@ -97,13 +99,13 @@ def init(file: Path, folder: Path, port: int) -> None:
     click.echo(f"tillmesh-node {joining.store} ed25519 {key.public_hex}")
     click.echo(
         f"Settings are in {folder / 'edge.toml'}. Give the line above to head office, "
-        "then start: tillmesh-edge run --settings FILE",
+        f"then start: tillmesh-edge -s {folder / 'edge.toml'} run",
         err=True,
     )
 
 
 @commands.command()
-@settings_option
+@click.pass_obj
 def run(path: Path) -> None:
     """Run the shop until SIGTERM."""
     settings = load(path)
@@ -113,7 +115,22 @@ def run(path: Path) -> None:
 
 
 @commands.command()
-@settings_option
+@click.option("--till", default=None, help="The till it belongs to; the first one by itself.")
+@click.option("--phone", is_flag=True, help="For a phone or an office screen, which sells nothing.")
+@click.pass_obj
+def pair(path: Path, till: str | None, *, phone: bool) -> None:
+    """Print a fresh code that pairs one browser with a till; works while the shop runs."""
+    settings = load(path)
+    shop = compose(settings)
+    try:
+        named = till or (settings.tills[0].id if settings.tills else "")
+        click.echo(f"{shop.pairing.make_code('' if phone else named)}  (10 minutes, once)")
+    finally:
+        shop.books.database.close()
+
+
+@commands.command()
+@click.pass_obj
 def verify(path: Path) -> None:
     """Walk every journal's chain; name the first wrong row of each. Exit 1 on a fault."""
     settings = load(path)
@@ -134,7 +151,7 @@ def verify(path: Path) -> None:
 
 
 @commands.command()
-@settings_option
+@click.pass_obj
 def rebuild(path: Path) -> None:
     """Fold the journal again into empty read tables; the shelf's digest must stay the same."""
     settings = load(path)
@@ -155,7 +172,7 @@ def rebuild(path: Path) -> None:
 
 
 @commands.command()
-@settings_option
+@click.pass_obj
 def doctor(path: Path) -> None:
     """Show what is in force, and try everything that a start needs."""
     settings = load(path)

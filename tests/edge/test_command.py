@@ -69,7 +69,7 @@ def sold(joined: Path) -> Path:
 
 
 def test_verify_and_rebuild_of_sound_books(sold: Path) -> None:
-    verified = tillmesh("verify", "--settings", str(sold))
+    verified = tillmesh("-s", str(sold), "verify")
     assert verified.returncode == 0
     assert [line.split() for line in verified.stdout.splitlines()] == [
         ["ok", "all"],
@@ -77,7 +77,7 @@ def test_verify_and_rebuild_of_sound_books(sold: Path) -> None:
         ["ok", "to/s1"],
         ["ok", "zone/east"],
     ]
-    rebuilt = tillmesh("rebuild", "--settings", str(sold))
+    rebuilt = tillmesh("-s", str(sold), "rebuild")
     assert rebuilt.returncode == 0
     before, after = rebuilt.stdout.splitlines()
     assert before.split()[1] == after.split()[1] != "0" * 32
@@ -92,7 +92,7 @@ def test_verify_names_the_first_wrong_row(sold: Path) -> None:
         )
         seq = database.execute("SELECT seq FROM journal WHERE type = 'SaleCompleted'").fetchone()[0]
     database.close()
-    verified = tillmesh("verify", "--settings", str(sold))
+    verified = tillmesh("-s", str(sold), "verify")
     assert verified.returncode == 1
     wrong = [line for line in verified.stdout.splitlines() if line.startswith("WRONG")]
     assert len(wrong) == 1
@@ -105,10 +105,10 @@ def test_rebuild_repairs_a_read_table_and_says_so(sold: Path) -> None:
     with database:
         database.execute("UPDATE shelf_digest SET digest = ?", ("f" * 32,))
     database.close()
-    rebuilt = tillmesh("rebuild", "--settings", str(sold))
+    rebuilt = tillmesh("-s", str(sold), "rebuild")
     assert rebuilt.returncode == 1
     assert "changed" in rebuilt.stdout
-    assert tillmesh("rebuild", "--settings", str(sold)).returncode == 0
+    assert tillmesh("-s", str(sold), "rebuild").returncode == 0
 
 
 def test_wrong_settings_are_one_line_per_fault_and_exit_2(joined: Path) -> None:
@@ -118,7 +118,7 @@ def test_wrong_settings_are_one_line_per_fault_and_exit_2(joined: Path) -> None:
         encoding="utf-8",
     )
     for command in ("run", "verify", "rebuild", "doctor"):
-        done = tillmesh(command, "--settings", str(joined))
+        done = tillmesh("-s", str(joined), command)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 2
         assert "http.prot" in done.stderr
@@ -127,19 +127,19 @@ def test_wrong_settings_are_one_line_per_fault_and_exit_2(joined: Path) -> None:
 
 def test_doctor_says_what_is_missing(joined: Path) -> None:
     (joined.parent / "pepper").unlink()
-    done = tillmesh("doctor", "--settings", str(joined))
+    done = tillmesh("-s", str(joined), "doctor")
     assert done.returncode == 1
     assert "WRONG     pepper" in done.stdout
     assert "WRONG     broker" in done.stdout
     assert "ok        books" in done.stdout
-    run = tillmesh("run", "--settings", str(joined))
+    run = tillmesh("-s", str(joined), "run")
     assert run.returncode == 1
     assert "PEPPER_MISSING" in run.stderr
 
 
 def test_run_serves_pairs_and_ends_on_sigterm(joined: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "edge.cli", "run", "--settings", str(joined)],
+        [sys.executable, "-m", "edge.cli", "-s", str(joined), "run"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -151,7 +151,7 @@ def test_run_serves_pairs_and_ends_on_sigterm(joined: Path) -> None:
         assert "Code for till 1" in process.stdout.readline()
         with urllib.request.urlopen(address, timeout=10) as answer:
             assert answer.status == 200
-        second = tillmesh("run", "--settings", str(joined))
+        second = tillmesh("-s", str(joined), "run")
         assert second.returncode == 1
         assert "RUNNING_ALREADY" in second.stderr
         started = time.monotonic()
@@ -167,7 +167,7 @@ def test_a_port_in_use_says_what_to_do(joined: Path) -> None:
         port = taken.getsockname()[1]
         text = joined.read_text(encoding="utf-8").replace("port = 0", f"port = {port}")
         joined.write_text(text, encoding="utf-8")
-        done = tillmesh("run", "--settings", str(joined))
+        done = tillmesh("-s", str(joined), "run")
     assert done.returncode == 1
     assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
     assert "Traceback" not in done.stderr
