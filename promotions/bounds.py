@@ -1,5 +1,6 @@
 """What no packing can exceed."""
 
+from promotions.kinds.order_amount import OrderAmount
 from promotions.problem import Problem
 from promotions.search import Part
 from promotions.stages import compound_parts, line_places, run_orders
@@ -18,5 +19,9 @@ def later_bound(problem: Problem, units_bound: int) -> int:
         total += sum(compound_parts(candidate, [line.gross for line in candidate.lines]))
     for candidate in problem.orders:
         places = line_places(problem.lines, [candidate])
+        terms = candidate.live.terms
+        if isinstance(terms, OrderAmount) and terms.steps:  # a higher tier may give less
+            total += max(off for _, off in terms.steps)
+            continue
         total += run_orders([candidate], list(gross), places).saving
     return min(total, sum(gross))

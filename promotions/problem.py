@@ -20,7 +20,7 @@ class Problem:
             stage = "order" if candidate.live.stage == "order" else "unit"
             if stage == "unit" and candidate.live.mode == "compound":
                 stage = "compound"
-            if not candidate.short:
+            if stage == "order" or not candidate.short:  # a higher tier may give less
                 stages[stage].append(playable(candidate) if stage == "unit" else candidate)
         self.units = stages["unit"]
         self.compounds, self.orders = stages["compound"], stages["order"]
