@@ -280,6 +280,22 @@ def test_a_shop_is_added_and_joined(office: HeadOffice, person: Who) -> None:
     assert office.stores.node_key("east") == "cd" * 32
 
 
+def test_the_chain_says_its_name_and_codes(office: HeadOffice, person: Who) -> None:
+    """Names, footer, layouts; a wrong layout is named."""
+    wish = {"name_zh": "麦香", "name_en": "Maixiang", "footer_zh": "谢谢光临", "footer_en": ""}
+    for wrong in ("20:item5", "20:item5:weight4", "99:item5:weight5", "20:item5:kilos5"):
+        page = person("zhao").send("/chain", status=422, prefixes=wrong, **wish)
+        assert code(page) == "PREFIX_WRONG"
+        assert wrong in page
+    long = person("zhao").send("/chain", status=422, **{**wish, "footer_en": "x" * 201})
+    assert code(long) == "FOOTER_LONG"
+    layouts = "20:item5:weight5\r\n21:item5:check1:price4\r\n"
+    page = person("zhao").send("/chain", prefixes=layouts, **wish)
+    assert "谢谢光临" in page
+    assert "21:item5:check1:price4" in page
+    assert "disabled" in person("qian").get("/chain")
+
+
 def test_one_sale_shows_why_it_cost_that(person: Who, shops: dict[str, Shop]) -> None:
     """Lines, promotions, clock, rule set, the journal's place."""
     sale = shops["south"].sell([("P0101", 3000), ("P0102", 1000)], EVENING_MS)
