@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge import till as pure
@@ -50,6 +50,9 @@ _SAVE: Final = _insert.on_conflict_do_update(  # built once: it runs with every 
     set_={name: _insert.excluded[name] for name in ("sale", "version", "state", "changed_ms")},
 )
 
+_LOAD: Final = select(basket.c.state, basket.c.version).where(basket.c.till == bindparam("at_till"))
+_HELD: Final = select(func.count()).select_from(held_basket)
+
 
 class Kept(msgspec.Struct, frozen=True):
     """A basket and its version; versions of a till only ever rise, over sales too."""
@@ -73,9 +76,7 @@ class Baskets:
 
     def load(self, connection: Connection, till: str) -> Kept:
         """The basket of a till; an empty one with a new sale's id when there is none."""
-        row = connection.execute(
-            select(basket.c.state, basket.c.version).where(basket.c.till == till)
-        ).first()
+        row = connection.execute(_LOAD, {"at_till": till}).first()
         if row is None:
             return Kept(BasketState(sale=self._node.new_id()), 0)
         return Kept(pure.read(row.state), row.version)
@@ -171,7 +172,7 @@ class Baskets:
 
     def held_count(self, connection: Connection) -> int:
         """How many sales wait."""
-        return connection.execute(select(func.count()).select_from(held_basket)).scalar_one()
+        return connection.execute(_HELD).scalar_one()
 
     def list_held(self, connection: Connection) -> list[HeldView]:
         """All of them, oldest first."""

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
 from protocol.node.tables import READ
 
@@ -26,6 +26,28 @@ _FIELDS: Final = (
 )
 # A code counts while its product still lists it: both rows then carry the same rank.
 _LISTED: Final = and_(_product.sku == _code.sku, _product.rank == _code.rank)
+
+# Built once: building a statement costs as much as running it, and these run with every scan.
+_BY_CODE: Final = (
+    select(*_FIELDS, _code.pack_qty_milli)
+    .where(_code.code == bindparam("asked"), _LISTED, _product.active)
+    .order_by(_product.sku)
+)
+_BY_SKU: Final = select(*_FIELDS).where(_product.sku == bindparam("asked"))
+_BY_SKUS: Final = select(*_FIELDS).where(_product.sku.in_(bindparam("asked", expanding=True)))
+_PRICE_AT: Final = (
+    select(_price.price_minor, _price.version)
+    .where(
+        _price.sku == bindparam("asked"),
+        _price.zone.in_([bindparam("own_zone"), ""]),
+        _price.effective_from_ms <= bindparam("judged_ms"),
+    )
+    .order_by((_price.zone == "").asc(), _price.effective_from_ms.desc())
+    .limit(1)
+)
+_ON_HAND: Final = select(_stock.sku, _stock.qty_milli).where(
+    _stock.place == bindparam("at_place"), _stock.sku.in_(bindparam("asked", expanding=True))
+)
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,16 +127,12 @@ class Catalogue:
 
     def find_code(self, connection: Connection, code: str) -> Found | None:
         """The active product behind a barcode; a code counts while its product lists it."""
-        row = connection.execute(
-            select(*_FIELDS, _code.pack_qty_milli)
-            .where(_code.code == code, _LISTED, _product.active)
-            .order_by(_product.sku)
-        ).first()
+        row = connection.execute(_BY_CODE, {"asked": code}).first()
         return Found(read_product(row), row.pack_qty_milli, code) if row else None
 
     def product(self, connection: Connection, sku: str) -> Product | None:
         """One product by its id."""
-        row = connection.execute(select(*_FIELDS).where(_product.sku == sku)).first()
+        row = connection.execute(_BY_SKU, {"asked": sku}).first()
         return read_product(row) if row else None
 
     def products(self, connection: Connection, skus: list[str]) -> dict[str, Product]:
@@ -122,22 +140,14 @@ class Catalogue:
         found: dict[str, Product] = {}
         for start in range(0, len(skus), 500):
             part = skus[start : start + 500]
-            rows = connection.execute(select(*_FIELDS).where(_product.sku.in_(part)))
+            rows = connection.execute(_BY_SKUS, {"asked": part})
             found |= {row.sku: read_product(row) for row in rows}
         return found
 
     def price_at(self, connection: Connection, sku: str, judged_ms: int) -> ListPrice | None:
         """The newest price at `judged_ms` (`ShopNode.judged_ms`), the zone's before the chain's."""
-        row = connection.execute(
-            select(_price.price_minor, _price.version)
-            .where(
-                _price.sku == sku,
-                _price.zone.in_([self.zone, ""]),
-                _price.effective_from_ms <= judged_ms,
-            )
-            .order_by((_price.zone == "").asc(), _price.effective_from_ms.desc())
-            .limit(1)
-        ).first()
+        asked = {"asked": sku, "own_zone": self.zone, "judged_ms": judged_ms}
+        row = connection.execute(_PRICE_AT, asked).first()
         return ListPrice(row.price_minor, row.version) if row else None
 
     def on_hand(self, connection: Connection, skus: list[str]) -> dict[str, int]:
@@ -145,11 +155,7 @@ class Catalogue:
         found = dict.fromkeys(skus, 0)
         for start in range(0, len(skus), 500):
             part = skus[start : start + 500]
-            rows = connection.execute(
-                select(_stock.sku, _stock.qty_milli).where(
-                    _stock.place == self.shelf, _stock.sku.in_(part)
-                )
-            )
+            rows = connection.execute(_ON_HAND, {"at_place": self.shelf, "asked": part})
             found |= {row.sku: row.qty_milli for row in rows}
         return found
 
@@ -192,10 +198,6 @@ class Catalogue:
             )
             for p in products
         ]
-
-    def prices_changed_ms(self, connection: Connection) -> int:
-        """When the newest price event that this shop holds takes effect; 0 without prices."""
-        return connection.execute(select(func.max(_price.effective_from_ms))).scalar() or 0
 
 
 def matches_name(text: str) -> Any:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from devices.note import RECEIPT_PREFIX
 from devices.receipt import Block
@@ -76,6 +76,12 @@ define(
             "本店没有这笔销售。",
         ),
     }
+)
+
+_FIND: Final = select(journal.c.data).where(
+    journal.c.id == bindparam("sale"),
+    journal.c.stream == bindparam("own"),
+    journal.c.type == SaleCompleted.__name__,
 )
 
 
@@ -254,13 +260,7 @@ class Checkout:
             return self._find(connection, sale)
 
     def _find(self, connection: Connection, sale: str) -> tuple[SaleCompleted, int] | None:
-        data = connection.execute(
-            select(journal.c.data).where(
-                journal.c.id == sale,
-                journal.c.stream == self._node.stream,
-                journal.c.type == SaleCompleted.__name__,
-            )
-        ).scalar()
+        data = connection.execute(_FIND, {"sale": sale, "own": self._node.stream}).scalar()
         if data is None:
             return None
         envelope = decode(data)

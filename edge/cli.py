@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.compose import Shop, compose, open_books, read_pepper
+from edge.compose import Shop, compose, open_books, open_node, read_pepper
 from edge.joining import join, read_joining
+from edge.pairing import Pairing
+from edge.people import People
 from edge.settings import Settings, SettingsFaults, load
 from protocol.errors import TillmeshError, Unavailable, define
 from protocol.ledger import shelf
@@ -121,12 +123,13 @@ def run(path: Path) -> None:
 def pair(path: Path, till: str | None, *, phone: bool) -> None:
     """Print a fresh code that pairs one browser with a till; works while the shop runs."""
     settings = load(path)
-    shop = compose(settings)
+    node = open_node(settings)  # never `compose`: a second writer would start a second epoch
     try:
         named = till or (settings.tills[0].id if settings.tills else "")
-        click.echo(f"{shop.pairing.make_code('' if phone else named)}  (10 minutes, once)")
+        code = Pairing(node, People(node, b"")).make_code("" if phone else named)
+        click.echo(f"{code}  (10 minutes, once)")
     finally:
-        shop.books.database.close()
+        node.books.database.close()
 
 
 @commands.command()

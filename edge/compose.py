@@ -30,6 +30,7 @@ from edge.shifts import Shifts
 from edge.stockroom import Stockroom
 from edge.syncing import Syncing
 from edge.telling import Telling
+from edge.timekeeping import Timekeeping
 from edge.transfers import Transfers
 from protocol.clock import Clock
 from protocol.errors import Unavailable, define
@@ -78,6 +79,7 @@ class Shop:
     stockroom: Stockroom
     transfers: Transfers
     people: People
+    timekeeping: Timekeeping
     pairing: Pairing
     printing: Printing
     scanning: Scanning
@@ -86,15 +88,14 @@ class Shop:
     syncing: Syncing
 
     def start(self) -> None:
-        """Prove the shelf, then start clock, workers, devices and sync."""
-        self.prover.prove()
+        """Start clock, workers, devices and sync; then say where this shop stands."""
         if isinstance(self.clock, NtpClock):
             self.clock.start()
-        self.prover.start()
-        self.rules.start()
         self.printing.start()
         self.scanning.start()
         self.syncing.start()
+        # A restored shop must learn what it lost before it appends: else its journal forks.
+        self.prover.start(self.syncing.welcomed, first=self.rules.start)
 
     def stop(self) -> None:
         """End all threads and close the database."""
@@ -140,7 +141,7 @@ def read_pepper(settings: Settings) -> bytes:
         raise Unavailable("PEPPER_MISSING", path=str(path)) from None
 
 
-def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
+def ntp_clock(settings: Settings, books: Books) -> NtpClock:
     with books.database.reading() as connection:
         high_water = int(books.state(connection, HIGH_WATER) or 0)
 
@@ -151,6 +152,18 @@ def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
     return NtpClock(settings.ntp, high_water, save)
 
 
+def open_node(settings: Settings, clock: Clock | None = None) -> ShopNode:
+    """The ground that verbs stand on: books, clock and hub; nothing is started or appended."""
+    books = open_books(settings)
+    return ShopNode(
+        settings=settings,
+        books=books,
+        clock=clock or ntp_clock(settings, books),
+        hub=Hub(),
+        new_id=lambda: str(uuid7()),
+    )
+
+
 def compose(
     settings: Settings,
     clock: Clock | None = None,
@@ -159,33 +172,22 @@ def compose(
 ) -> Shop:
     """Wire a shop; `clock` replaces the NTP clock in tests, `free_bytes` the disk's answer.
 
-    The rules are compiled and answered here, so that the very first sale has them.
+    The rules are compiled here, so that the very first sale has them.
     """
     key = load_key(settings.key_path)
     pepper = read_pepper(settings)
-    books = open_books(settings)
+    node = open_node(settings, clock)
     try:
-        return _wire(settings, books, key, pepper, clock, free_bytes)
+        return _wire(node, key, pepper, free_bytes)
     except BaseException:
-        books.database.close()
+        node.books.database.close()
         raise
 
 
 def _wire(
-    settings: Settings,
-    books: Books,
-    key: NodeKey,
-    pepper: bytes,
-    clock: Clock | None,
-    free_bytes: Callable[[], int] | None,
+    node: ShopNode, key: NodeKey, pepper: bytes, free_bytes: Callable[[], int] | None
 ) -> Shop:
-    node = ShopNode(
-        settings=settings,
-        books=books,
-        clock=clock or _ntp_clock(settings, books),
-        hub=Hub(),
-        new_id=lambda: str(uuid7()),
-    )
+    settings, books = node.settings, node.books
     catalogue = Catalogue(settings.zone, shelf(settings.store))
     room = Room(node, free_bytes)
     telling = Telling(node)
@@ -239,7 +241,7 @@ def _wire(
     parts.append(health)
     if prover.was_restored():
         numbering.new_generation()
-    rules.refresh()
+    rules.refresh(answer=False)
     return Shop(
         settings=settings,
         node=node,
@@ -261,6 +263,7 @@ def _wire(
             papers=papers,
         ),
         people=people,
+        timekeeping=Timekeeping(node, people),
         pairing=Pairing(node, people),
         printing=printing,
         scanning=scanning,

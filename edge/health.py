@@ -41,6 +41,10 @@ define(
             "The network works, but head office does not answer.",
             "网络正常，但总部没有响应。",
         ),
+        "HEALTH_CENTRAL_FAR": (
+            "Head office cannot be reached without the network.",
+            "网络断开，无法连接总部。",
+        ),
         "HEALTH_STOPPED": (
             "Head office does not take this shop's records: {detail}.",
             "总部拒收本店记录：{detail}。",
@@ -249,10 +253,11 @@ class Health:
         if link.stopped:
             why = _say("HEALTH_STOPPED", detail=link.stopped[:120])
             found.append(verdict("central", "bad", why))
-        elif link.broker_up and not link.central_up:
-            found.append(verdict("central", "warn", _say("HEALTH_CENTRAL")))
+        elif link.central_up:
+            found.append(verdict("central", "ok"))
         else:
-            found.append(verdict("central", "ok" if link.central_up else "warn"))
+            code = "HEALTH_CENTRAL" if link.broker_up else "HEALTH_CENTRAL_FAR"
+            found.append(verdict("central", "warn", _say(code)))
         waits = _say("HEALTH_QUEUE", count=link.unsynced) if link.unsynced else None
         slow = link.unsynced > QUEUE_WARN or (link.unsynced and not link.central_up)
         found.append(verdict("queue", "warn" if slow else "ok", waits))

@@ -7,7 +7,7 @@ beyond the counter exists already (events that head office gave back): no number
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge.node import ShopNode
@@ -22,6 +22,16 @@ _insert = sqlite_insert(receipt_counter)
 _USE: Final = _insert.on_conflict_do_update(
     index_elements=["till"],
     set_={name: _insert.excluded[name] for name in ("generation", "counter")},
+)
+
+_LAST: Final = select(receipt_counter.c.generation, receipt_counter.c.counter).where(
+    receipt_counter.c.till == bindparam("at_till")
+)
+_sale = READ["sale"].c
+_BEYOND: Final = (
+    select(_sale.receipt_number)
+    .where(_sale.receipt_number > bindparam("last"), _sale.receipt_number < bindparam("beyond"))
+    .limit(1)
 )
 
 
@@ -45,11 +55,7 @@ class Numbering:
 
     def next(self, connection: Connection, till: str) -> Number:
         """What the next receipt will be; `use` it in the sale's transaction."""
-        row = connection.execute(
-            select(receipt_counter.c.generation, receipt_counter.c.counter).where(
-                receipt_counter.c.till == till
-            )
-        ).first()
+        row = connection.execute(_LAST, {"at_till": till}).first()
         generation, counter = (row.generation, row.counter) if row else (1, 0)
         while self._taken(connection, Number(till, generation, counter)):
             generation, counter = generation + 1, 0
@@ -57,13 +63,8 @@ class Numbering:
 
     def _taken(self, connection: Connection, last: Number) -> bool:
         """Is there a receipt of this generation beyond the counter?"""
-        table = READ["sale"].c
         beyond = f"{last.till}-{last.generation}-{AFTER_DIGITS}"
-        found = connection.execute(
-            select(table.receipt_number)
-            .where(table.receipt_number > str(last), table.receipt_number < beyond)
-            .limit(1)
-        ).first()
+        found = connection.execute(_BEYOND, {"last": str(last), "beyond": beyond}).first()
         return found is not None
 
     def use(self, tx: Connection, number: Number) -> None:

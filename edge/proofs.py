@@ -5,7 +5,8 @@ seen. A database that is behind it was restored from a backup, so receipts start
 """
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from protocol.node.sqljournal import Recorded, SqlRecords
 
 EVERY_EVENTS: Final = 500
 HEAD_S: Final = 0.5
+WELCOME_S: Final = 5.0  # selling never waits for it
 
 
 def stock_digest_draft(tx: Connection, node: ShopNode, at: Reading) -> Draft:
@@ -82,7 +84,17 @@ class Prover:
             fresh.write_bytes(msgspec.json.encode(head))
             fresh.replace(self._path)
 
-    def _run(self) -> None:
+    def _boot(self, welcomed: threading.Event, first: Callable[[], None]) -> None:
+        end = time.monotonic() + WELCOME_S
+        while not welcomed.wait(0.1) and not self._stopping.is_set() and time.monotonic() < end:
+            continue
+        if not self._stopping.is_set():
+            first()
+            with suppress(TillmeshError):  # due again at the next event
+                self.prove()
+
+    def _run(self, welcomed: threading.Event, first: Callable[[], None]) -> None:
+        self._boot(welcomed, first)
         while not self._stopping.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -93,9 +105,13 @@ class Prover:
                 with suppress(TillmeshError):  # due again at the next event
                     self.prove()
 
-    def start(self) -> None:
-        """Begin; the boot digest is `prove`."""
-        self._thread = threading.Thread(target=self._run, name="proofs", daemon=True)
+    def start(self, welcomed: threading.Event, *, first: Callable[[], None]) -> None:
+        """Begin: once head office has said how far it holds our journal (or stays silent for
+        five seconds), run `first` and append the boot digest.
+        """
+        self._thread = threading.Thread(
+            target=self._run, args=(welcomed, first), name="proofs", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

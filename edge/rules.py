@@ -111,11 +111,12 @@ class Rules:
                 upto,
                 max((p.at_ms for p in published), default=0),
             )
-            answer = self._answer(in_force)
-            if answered != _essence(answer):
+            said = self._answer(in_force)
+            fresh = answered == _essence(said)
+            if not fresh and answer:
                 with self._node.books.begin() as tx:
-                    self._node.books.record(tx, {self._node.stream: [self._node.draft(answer)]})
-            self._answered_hash = in_force.hash
+                    self._node.books.record(tx, {self._node.stream: [self._node.draft(said)]})
+            self._answered_hash = in_force.hash if fresh or answer else ""
             changed = rule_set.hash != self.in_force.hash
             self._current = (rule_set, in_force)
             self.fault = None
@@ -197,7 +198,7 @@ class Rules:
         `refresh` answers before it swaps, so this speaks up only after a fault in between.
         """
         in_force = self.in_force
-        if rules_hash in {self._answered_hash, ""} or in_force.hash != rules_hash:
+        if rules_hash == self._answered_hash or in_force.hash != rules_hash:
             return None
         return self._node.draft(self._answer(in_force))
 
@@ -212,7 +213,8 @@ class Rules:
             self._stale.set()
 
     def start(self) -> None:
-        """Compile anew whenever a promotion was published or withdrawn."""
+        """Answer what is in force, then compile anew whenever something is published."""
+        self._stale.set()
         self._thread = threading.Thread(target=self._run, name="rules", daemon=True)
         self._thread.start()
 

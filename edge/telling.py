@@ -9,7 +9,7 @@
 | transfer | {"transfer"} |
 | prices, catalogue, promotion, people, shop | {"upto": sequence} |
 | rules | {"hash"} |
-| held, browsers, people, link, neighbours | see their modules |
+| held, browsers, people, link, neighbours, clock | see their modules |
 | printer/{till}, scanner/{till}, scan/{till} | see printing and scanning |
 """
 

@@ -14,7 +14,7 @@ from edge.compose import Shop, compose
 from edge.people import HASHER, peppered
 from edge.settings import Settings, TillSettings
 from edge.views import BasketView, PaidSale, TenderIn
-from protocol.clock import ClockState, Reading
+from protocol.clock import Clock, ClockState, Reading
 from protocol.codec import Draft
 from protocol.events import (
     ChainSettings,
@@ -169,7 +169,7 @@ def stock_up(shop: Shop) -> None:
 def build(
     folder: Path,
     *,
-    clock: FixedClock | None = None,
+    clock: Clock | None = None,
     settings: Settings | None = None,
     free_bytes: Callable[[], int] | None = None,
     empty: bool = False,

@@ -16,6 +16,7 @@ import pytest
 
 from edge.cli import main
 from edge.settings import load
+from protocol.node.ntpclock import NtpClock
 from tests.edge.shop_builder import BUN, build, open_shift, sell
 from tests.edge.test_settings import joining
 
@@ -171,3 +172,23 @@ def test_a_port_in_use_says_what_to_do(joined: Path) -> None:
     assert done.returncode == 1
     assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_code_from_the_console_pairs_and_writes_no_event(sold: Path) -> None:
+    def heads() -> list[tuple[str, int]]:
+        database = sqlite3.connect(sold.parent / "data" / "edge.db")
+        rows = database.execute("SELECT stream, seq FROM stream_head ORDER BY stream").fetchall()
+        database.close()
+        return rows
+
+    before = heads()
+    done = tillmesh("-s", str(sold), "pair", "--till", "1")
+    assert done.returncode == 0
+    assert heads() == before
+    shop = build(sold.parent, settings=load(sold), clock=NtpClock(()))
+    token = shop.pairing.pair(done.stdout.split()[0])
+    browser = shop.pairing.browser(token)
+    shop.books.database.close()
+    assert browser is not None
+    assert browser.till == "1"
+    assert tillmesh("-s", str(sold), "pair", "--till", "9").returncode == 1
