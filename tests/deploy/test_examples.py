@@ -4,6 +4,7 @@ import configparser
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,14 @@ def test_a_broken_database_is_never_a_backup(node_folder: Path, tmp_path: Path) 
     done = backup(node_folder, kept, "1")
     assert done.returncode != 0
     assert [p.name for p in kept.iterdir() if not p.name.startswith(".")] == ["20260101T000000Z"]
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=lambda p: p.name)
+def test_the_command_of_a_unit_is_one_that_the_program_knows(path: Path, tmp_path: Path) -> None:
+    program, *words = unit(path)["Service"]["ExecStart"].split()
+    command = [str(Path(sys.executable).parent / Path(program).name)]
+    command += [str(tmp_path / "none.toml") if w.endswith(".toml") else w for w in words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, "wrong settings, which systemd must not try again"
+    assert "none.toml" in done.stderr
+    assert "Usage" not in done.stderr
