@@ -142,6 +142,7 @@ def read_pepper(settings: Settings) -> bytes:
 
 
 def ntp_clock(settings: Settings, books: Books) -> NtpClock:
+    """The clock that asks the settings' time servers, from the last trusted instant on."""
     with books.database.reading() as connection:
         high_water = int(books.state(connection, HIGH_WATER) or 0)
 

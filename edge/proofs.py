@@ -106,8 +106,9 @@ class Prover:
                     self.prove()
 
     def start(self, welcomed: threading.Event, *, first: Callable[[], None]) -> None:
-        """Begin: once head office has said how far it holds our journal (or stays silent for
-        five seconds), run `first` and append the boot digest.
+        """Begin, once head office has said how far it holds our journal.
+
+        If it stays silent for five seconds, begin all the same. `first` runs before the boot digest.
         """
         self._thread = threading.Thread(
             target=self._run, args=(welcomed, first), name="proofs", daemon=True

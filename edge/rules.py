@@ -95,8 +95,12 @@ class Rules:
         """What to show of them."""
         return self._current[1]
 
-    def refresh(self) -> RulesNow:
-        """Compile what is published now, answer `RulesInForce` when it changed, then swap."""
+    def refresh(self, *, answer: bool = True) -> RulesNow:
+        """Compile what is published now, answer `RulesInForce` when it changed, then swap.
+
+        Without `answer` nothing is appended: a shop that was restored from a backup must hear from
+        head office first. A sale before that carries the answer along (`answer_missing`).
+        """
         with self._compiling:
             with self._node.books.database.reading() as connection:
                 published = self._published(connection)
@@ -195,7 +199,8 @@ class Rules:
     def answer_missing(self, rules_hash: str) -> Draft | None:
         """The answer that must precede a sale under these rules; None when it is in the journal.
 
-        `refresh` answers before it swaps, so this speaks up only after a fault in between.
+        `refresh` answers before it swaps, so this speaks up only in the seconds after a boot and
+        after a fault in between.
         """
         in_force = self.in_force
         if rules_hash == self._answered_hash or in_force.hash != rules_hash:

@@ -1,6 +1,7 @@
 """What pages hear after a commit, and the proofs that the shop appends by itself."""
 
 import contextlib
+import threading
 import time
 
 import msgspec
@@ -95,7 +96,9 @@ def digests(shop: Shop) -> int:
 def test_the_shelf_is_proved_at_boot_and_every_500_events(shop: Shop) -> None:
     shop.prover.prove()
     assert digests(shop) == 1
-    shop.prover.start()
+    heard = threading.Event()
+    heard.set()
+    shop.prover.start(heard, first=lambda: None)
     try:
         for n in range(EVERY_EVENTS // 100):
             drafts = [
