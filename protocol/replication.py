@@ -118,7 +118,7 @@ def judge(batch: Batch, records: Records) -> Verdict:
         parent = placed[fresh].position
         fresh += 1
     if fresh == len(placed):
-        return Known(cursor if cursor.epoch == batch.epoch else parent)
+        return Known(parent)  # not the cursor: it may stand on a branch that the sender lacks
     if fresh == 0 and parent != ORIGIN and records.find(batch.stream, parent.hash) != parent:
         return Gap(cursor)
     fork = parent != cursor and records.has_child(batch.stream, parent)
@@ -205,21 +205,22 @@ class Sender:
         ours = ORIGIN.hash if cursor.upto == 0 else records.hash_at(self.stream, cursor.upto)
         if ours == cursor.hash:
             self.acked = Position(cursor.epoch, cursor.upto, cursor.hash)
-            self.sent_seq = cursor.upto
+            self.sent_seq, self._retreat = cursor.upto, None
             return
-        head = records.head(self.stream)
+        # It stands on a branch that we lack, or ahead of us (it will give back what we lost). Offer
+        # our line from the start of an epoch, and one epoch further back while it finds a gap;
+        # what it knows or takes of our line it acknowledges on our line.
         self.acked = ORIGIN
-        if cursor.upto >= head.seq:
-            # It holds what we lost. Offer our newest epoch once (it may be a fork), then wait
-            # until our head moves: our lost events come back, or we write new ones.
-            tried, self._retreat = self._retreat is not None, None
-            self.sent_seq = head.seq
-            if not tried and head.seq:
-                self._retreat = self.sent_seq = records.epoch_parent_seq(self.stream, head.seq)
-            return
-        start = cursor.upto if self._retreat is None else self._retreat
-        self._retreat = records.epoch_parent_seq(self.stream, start) if start else 0
+        if self._retreat is None:
+            self._retreat = self._epoch_start(
+                min(cursor.upto, records.head(self.stream).seq), records
+            )
+        elif cursor.status == "gap":
+            self._retreat = self._epoch_start(self._retreat, records)
         self.sent_seq = self._retreat
+
+    def _epoch_start(self, seq: int, records: Records) -> int:
+        return records.epoch_parent_seq(self.stream, seq) if seq else 0
 
     def in_flight(self) -> int:
         """Events sent and not acknowledged."""
