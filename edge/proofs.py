@@ -108,7 +108,7 @@ class Prover:
     def start(self, welcomed: threading.Event, *, first: Callable[[], None]) -> None:
         """Begin, once head office has said how far it holds our journal.
 
-        If it stays silent for five seconds, begin all the same. `first` runs before the boot digest.
+        Or after five seconds of its silence. `first` runs before the boot digest.
         """
         self._thread = threading.Thread(
             target=self._run, args=(welcomed, first), name="proofs", daemon=True
