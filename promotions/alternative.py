@@ -9,10 +9,11 @@ that was found comes with a bound that none can exceed.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 from typing import Any, Final, NamedTuple
 
 from promotions.bounds import later_bound
-from promotions.brackets import best_by_sum
+from promotions.brackets import best_by_sum, caps_of
 from promotions.local import joined, smallest
 from promotions.phases import Solution, guided, sweep, tracks_of, unwound_plays
 from promotions.plays import Candidate, Exhausted, Play, Work
@@ -31,6 +32,8 @@ from promotions.search import (
 from promotions.stages import Later, line_places, run_compounds, run_orders
 
 SMALL_SEARCH: Final = 6_000  # states below which the search by states also settles ties
+COMBINED_MAX: Final = 1_500  # sums of component outcomes that are written out one by one
+COMBINE_SHARE: Final = 20  # of the budget, where nothing cheaper settles them
 TRACKS_PLAIN: Final = 16  # more rules tied together than this are not tried without prices
 WIDTH: Final = 400  # states kept per line by the first, unguided pass
 
@@ -213,24 +216,53 @@ def solve(problem: Problem, work: Work) -> Found:
     if not problem.compounds and not problem.orders:
         return _plain(problem, work)
     stage = Stage(problem)
-    outcomes: list[States] | None = None
+    cap: int | None = None
+    if not problem.small:
+        found, cap = _by_one_sum(problem, stage, work)
+        if found is not None:
+            return found
     try:
         own = work.part(2)
         outcomes = [
             _component_outcomes(problem, part, stage.watched, own) for part in problem.components()
         ]
-        return stage.best(_combined(outcomes, own), own)
-    except Exhausted:
-        pass
-    if outcomes is not None:
-        found = best_by_sum(stage.value, stage.places, stage.watched, problem, outcomes)
-        if found is not None:
-            total, gifts, mask, chain = found
+        if prod(map(len, outcomes)) <= COMBINED_MAX:
+            return stage.best(_combined(outcomes, own), own)
+        reached = best_by_sum(stage.value, stage.places, stage.watched, problem, outcomes)
+        if reached is not None:
+            total, gifts, mask, chain = reached
             return Found(total, gifts, mask, tuple(unwound_plays(chain)), total)
-    return _rough(problem, work)
+        return stage.best(_combined(outcomes, work.part(COMBINE_SHARE)), work)
+    except Exhausted:
+        return _rough(problem, work, cap)
 
 
-def _rough(problem: Problem, work: Work) -> Found:
+def _by_one_sum(problem: Problem, stage: Stage, work: Work) -> tuple[Found | None, int | None]:
+    """When order rules look at one sum: is the largest item discount the best total as well?
+
+    Between two thresholds more discount is never worse, so the total at the largest discount and
+    just at every threshold below it bound all others. The second value is that bound.
+    """
+    covered = {line.index for each in problem.units for line in each.lines}
+    if problem.compounds or stage.watched.count != 1 or not covered <= stage.place.keys():
+        return None, None
+    own = work.part(3)
+    plain = _plain(problem.without_later(), own)
+    work.settle(own)
+    saved, later = stage.value([plain.total])
+    rank = (saved + later.saving, later.gifts)
+    most = rank
+    caps = caps_of(problem, stage.places.gross[0])
+    for cap in {min(cap, plain.upper_bound) for cap in caps}:
+        given, outcome = stage.value([cap])
+        most = max(most, (given + outcome.saving, outcome.gifts))
+    if most > rank:
+        return None, most[0]
+    mask = plain.mask | later.mask
+    return Found(rank[0], rank[1], mask, plain.plays, rank[0]), rank[0]
+
+
+def _rough(problem: Problem, work: Work, cap: int | None = None) -> Found:
     """The best of a few packings, each run through the later stages, with a bound."""
     plain = _plain(problem.without_later(), work)
     tries: list[tuple[Play, ...]] = [plain.plays, ()]
@@ -240,6 +272,8 @@ def _rough(problem: Problem, work: Work) -> Found:
         )
     best: Found | None = None
     bound = later_bound(problem, plain.upper_bound)
+    if cap is not None:
+        bound = min(bound, cap)
     for plays in tries if not problem.levels else tries[:1]:
         total, gifts, mask = evaluate(problem, plays)
         found = Found(total, gifts, mask, plays, max(bound, total))

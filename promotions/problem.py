@@ -8,6 +8,9 @@ from promotions.plays import UNITS_ALL_MAX, UNITS_MAX, Candidate, playable
 from promotions.search import Part, couples
 from promotions.stages import Places
 
+SMALL_PIECES = 16
+SMALL_RULES = 12
+
 
 class Problem:
     """One alternative: its lines, its rules by stage, and what must be watched."""
@@ -33,6 +36,12 @@ class Problem:
         """So many pieces that only a rough answer with a bound is given."""
         pieces = [line.n for line in self.lines]
         return sum(pieces) > UNITS_ALL_MAX or max(pieces, default=0) > UNITS_MAX
+
+    @property
+    def small(self) -> bool:
+        """So few pieces and rules that every outcome, ties included, can be looked at."""
+        pieces = sum(line.n for line in self.lines)
+        return pieces <= SMALL_PIECES and len(self.units) <= SMALL_RULES
 
     def without_later(self) -> "Problem":
         """The same exclusive rules with no later stage."""
