@@ -32,6 +32,7 @@ from promotions.search import (
 from promotions.stages import Later, line_places, run_compounds, run_orders
 
 SMALL_SEARCH: Final = 6_000  # states below which the search by states also settles ties
+SEARCH_MAX: Final = 60_000  # a component beyond this is not searched outcome by outcome
 COMBINED_MAX: Final = 1_500  # sums of component outcomes that are written out one by one
 COMBINE_SHARE: Final = 20  # of the budget, where nothing cheaper settles them
 TRACKS_PLAIN: Final = 16  # more rules tied together than this are not tried without prices
@@ -221,6 +222,8 @@ def solve(problem: Problem, work: Work) -> Found:
         found, cap = _by_one_sum(problem, stage, work)
         if found is not None:
             return found
+        if any(search_size(part) > SEARCH_MAX for part in problem.components() if part.coupling):
+            return _rough(problem, work, cap)
     try:
         own = work.part(2)
         outcomes = [
