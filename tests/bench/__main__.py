@@ -1,0 +1,31 @@
+"""`make bench`: speed and memory, each beside its baseline, in one run on this machine.
+
+python -m tests.bench [edge] [journal] [chain] [till] [promotions] [demo]
+"""
+
+import importlib
+import sys
+import time
+
+SECTIONS = {
+    "journal": "journal: append, verify, rebuild",
+    "edge": "a sale at the edge, 100,000 products",
+    "till": "the till's page in Chromium, 100,000 products",
+    "chain": "commit at A -> visible elsewhere, 20 sales/s",
+    "promotions": "promotions",
+    "demo": "make demo",
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(SECTIONS)
+    for name in wanted:
+        started = time.monotonic()
+        print(f"\n== {SECTIONS[name]}")
+        for label, figure in importlib.import_module(f"tests.bench.{name}_bench").run():
+            print(f"  {label:<66}{figure}")
+        print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
