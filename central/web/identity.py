@@ -55,7 +55,8 @@ def present() -> Identity:
     if row is None:
         return Identity(office().settings.name.zh, office().settings.name.en)
     prefixes = msgspec.json.decode(row.prefixes, type=tuple[str, ...])
-    return Identity(row.name_zh, row.name_en, row.footer_zh, row.footer_en, prefixes)
+    english = "" if row.footer_en == row.footer_zh else row.footer_en  # the fold fills it up
+    return Identity(row.name_zh, row.name_en, row.footer_zh, english, prefixes)
 
 
 def read_prefixes(text: str) -> tuple[str, ...]:

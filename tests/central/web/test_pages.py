@@ -174,9 +174,9 @@ def test_prices_for_the_chain_a_zone_and_later(office: HeadOffice, person: Who) 
 def test_a_promotion_from_draft_to_withdrawal(office: HeadOffice, person: Who) -> None:
     """Wrong drafts are kept with all faults; a right one is published; shops answer; it ends."""
     buyer = person("qian")
-    wrong = '{"type": "percent_off", "percent": 130, "selekt": {}}'
+    wrong = '{"type": "percent_off", "percent": 130, "choose": {}}'
     page = buyer.send("/promotions/save", status=422, rule="ten", new="1", do="publish", text=wrong)
-    for path in ("percent", "select", "selekt"):
+    for path in ("percent", "select", "choose"):
         assert f"<code>{path}</code>" in page
     assert office.campaigns.draft("ten") is not None
     torn = buyer.send("/promotions/save", status=200, rule="ten", do="check", text='{"type": ')
