@@ -213,7 +213,10 @@ class Rules:
         return live.rule.document if live else None
 
     def heard(self, recorded: Sequence[Recorded]) -> None:
-        """Listener of the books: only wakes the worker."""
+        """Listener of the books: notes what was answered, and wakes the worker."""
+        for one in recorded:
+            if isinstance(one.body, RulesInForce) and one.stored.stream == self._node.stream:
+                self._answered_hash = one.body.rules_hash
         if any(isinstance(r.body, PromotionPublished | PromotionWithdrawn) for r in recorded):
             self._stale.set()
 

@@ -23,6 +23,7 @@ from tests.edge.shop_builder import (
     FixedClock,
     build,
     head_office,
+    open_shift,
     product,
     ring_up,
     sell,
@@ -124,6 +125,27 @@ def test_a_restart_prices_with_the_same_rules_and_answers_nothing_new(
     assert again.rules.in_force.hash == known
     assert len(answers(again)) == 2
     assert ring_up(again, [BUN, BUN, BUN]).discount_minor == 350
+    again.books.database.close()
+
+
+def test_the_first_sale_of_a_boot_carries_the_answer_once(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    shop = build(tmp_path, clock=clock)
+    open_shift(shop)
+    head_office(shop, ALL, three_for_two())  # arrived, not compiled: the power goes
+    before = len(answers(shop))
+    shop.books.database.close()
+    again = build(tmp_path, clock=clock)
+    assert again.rules.in_force.versions == ("B3@1",)
+    assert len(answers(again)) == before  # nothing is appended before head office was asked
+    sell(again, [BUN, BUN, BUN])
+    sell(again, [BUN])
+    kinds = [type(body).__name__ for body in own(again)]
+    assert kinds[-3:] == ["RulesInForce", "SaleCompleted", "SaleCompleted"]
+    assert answers(again)[-1].rules == ("B3@1",)
+    again.rules.refresh()
+    assert len(answers(again)) == before + 1
     again.books.database.close()
 
 
