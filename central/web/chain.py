@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from central import watching
 from central.stores import Store
@@ -88,11 +88,19 @@ def _state(store: Store, report: ShopReport) -> str:
 
 
 def _proofs(connection: Connection) -> dict[str, Proof]:
-    found: dict[str, Proof] = {}
     columns = digest_check.c
-    for row in connection.execute(select(digest_check).order_by(columns.store, columns.seq)):
-        found[row.store] = Proof(row.agreed, row.seq, row.at_ms, row.claimed, row.computed)
-    return found
+    newest = (
+        select(columns.store, func.max(columns.seq).label("seq")).group_by(columns.store).subquery()
+    )
+    query = (
+        select(digest_check)
+        .join(newest, (newest.c.store == columns.store) & (newest.c.seq == columns.seq))
+        .order_by(columns.store, columns.at_ms)  # of a fork's two, the later one
+    )
+    return {
+        row.store: Proof(row.agreed, row.seq, row.at_ms, row.claimed, row.computed)
+        for row in connection.execute(query)
+    }
 
 
 def _rules(connection: Connection) -> dict[str, Rules]:
