@@ -91,6 +91,12 @@ def test_known_is_said_of_what_was_sent_not_of_the_cursor() -> None:
     assert judge(make_batch(TRUNK[:4]), follower) == Known(TRUNK[3].position)
 
 
+def test_two_events_of_one_epoch_at_one_place_are_refused() -> None:
+    other = branch(S, [received("other")], after=TRUNK[4].position)
+    with pytest.raises(Corrupt, match="another event of epoch"):
+        judge(make_batch(other, prev=TRUNK[4].position.hash), holding(TRUNK))
+
+
 @given(st.integers(1, 10), st.integers(0, 10), st.integers(0, 9))
 def test_any_cut_of_a_line_is_taken_known_or_a_gap(have: int, first: int, size: int) -> None:
     follower = holding(TRUNK[:have])
