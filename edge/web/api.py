@@ -23,7 +23,7 @@ till_api = APIBlueprint(
     __name__,
     url_prefix="/api",
     abp_tags=[Tag(name="till", description="The sale in progress")],
-    abp_security=[{"browser": [], "session": [], "form": []}],
+    abp_security=s.WRITING,
 )
 
 
@@ -55,7 +55,7 @@ class Seen:
 seen = Seen()
 
 
-@till_api.get("/till/basket", responses=answers(BasketView))
+@till_api.get("/till/basket", responses=answers(BasketView), security=s.READING)
 @needs("sell", till=True)
 def basket() -> Response:
     """The basket as it stands."""
@@ -64,7 +64,7 @@ def basket() -> Response:
 
 @till_api.post("/till/scan", responses=answers(BasketView))
 @needs("sell", till=True)
-def scan(body: s.ScanIn) -> Response:
+def scan(body: s.ScanBody) -> Response:
     """Ring up one code. A code that is not known becomes a red row."""
     who, selling = visitor(), shop().selling
 
@@ -81,7 +81,7 @@ def scan(body: s.ScanIn) -> Response:
 
 @till_api.post("/till/add", responses=answers(BasketView))
 @needs("sell", till=True)
-def add(body: s.AddIn) -> Response:
+def add(body: s.AddBody) -> Response:
     """Ring up a product picked from a list."""
     who = visitor()
 
@@ -93,7 +93,7 @@ def add(body: s.AddIn) -> Response:
 
 @till_api.post("/till/lines/<int:line>/quantity", responses=answers(BasketView))
 @needs("sell", till=True)
-def quantity(path: s.LinePath, body: s.QuantityIn) -> Response:
+def quantity(path: s.LinePath, body: s.QuantityBody) -> Response:
     """Another quantity of a row."""
     who = visitor()
     return give(shop().selling.set_quantity(who.till, path.line, body.qty_milli, person=who.person))
@@ -118,7 +118,7 @@ def clear() -> Response:
     return give(shop().selling.clear(who.till, person=who.person))
 
 
-@till_api.get("/till/explain", responses=answers(s.Reasons))
+@till_api.get("/till/explain", responses=answers(s.Reasons), security=s.READING)
 @needs("sell", till=True)
 def explain(query: s.ExplainQuery) -> Response:
     """Why each promotion did or did not apply."""
@@ -128,13 +128,13 @@ def explain(query: s.ExplainQuery) -> Response:
 
 @till_api.post("/till/hold", responses=answers(BasketView))
 @needs("sell", till=True)
-def hold(body: s.HoldIn) -> Response:
+def hold(body: s.HoldBody) -> Response:
     """Put the sale aside."""
     who = visitor()
     return give(shop().selling.hold(who.till, person=who.person, note=body.note))
 
 
-@till_api.get("/till/held", responses=answers(s.HeldList))
+@till_api.get("/till/held", responses=answers(s.HeldList), security=s.READING)
 @needs("sell", till=True)
 def held() -> Response:
     """Sales put aside in this shop."""
@@ -150,7 +150,7 @@ def held() -> Response:
 
 @till_api.post("/till/resume", responses=answers(BasketView))
 @needs("sell", till=True)
-def resume(body: s.ResumeIn) -> Response:
+def resume(body: s.ResumeBody) -> Response:
     """Take up a held sale."""
     who = visitor()
     return give(shop().selling.resume(who.till, body.held, person=who.person))
@@ -158,14 +158,14 @@ def resume(body: s.ResumeIn) -> Response:
 
 @till_api.post("/till/pay", responses=answers(PaidSale))
 @needs("sell", till=True)
-def pay(body: s.PayIn) -> Response:
+def pay(body: s.PayBody) -> Response:
     """Take the money: the same sale twice is one sale and the same answer."""
     who = visitor()
     tenders = [one.told() for one in body.tenders]
     return give(shop().selling.pay(who.till, body.sale, tenders, person=who.person))
 
 
-@till_api.get("/till/recent", responses=answers(s.RecentList))
+@till_api.get("/till/recent", responses=answers(s.RecentList), security=s.READING)
 @needs("sell", till=True)
 def recent() -> Response:
     """The newest sales of this till."""
@@ -178,7 +178,7 @@ def recent() -> Response:
 
 @till_api.post("/till/reprint", responses=answers(s.Copy))
 @needs("sell", till=True)
-def reprint(body: s.SaleIn) -> Response:
+def reprint(body: s.SaleBody) -> Response:
     """Print a receipt again, marked as a copy."""
     who = visitor()
     return give(s.Copy(shop().selling.reprint(body.sale, till=who.till, person=who.person)))
@@ -214,14 +214,14 @@ def _read_hits(text: str) -> tuple[s.HitView, ...]:
     return tuple(hit_view(hit) for hit in shop().selling.search(text)) if text.strip() else ()
 
 
-@till_api.get("/goods", responses=answers(s.Hits))
+@till_api.get("/goods", responses=answers(s.Hits), security=s.READING)
 @needs("see_stock")
 def goods(query: s.SearchQuery) -> Response:
     """Products by name, article number or code."""
     return give(s.Hits(_read_hits(query.q)))
 
 
-@till_api.get("/goods/find", responses=answers(s.FoundView))
+@till_api.get("/goods/find", responses=answers(s.FoundView), security=s.READING)
 @needs("see_stock")
 def find(query: s.FindQuery) -> Response:
     """The product behind a scanned or typed code."""

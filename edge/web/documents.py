@@ -19,18 +19,18 @@ documents_api = APIBlueprint(
     __name__,
     url_prefix="/api",
     abp_tags=[Tag(name="stock", description="Counting, receiving, scrapping, sending goods")],
-    abp_security=[{"browser": [], "session": [], "form": []}],
+    abp_security=s.WRITING,
 )
 
 
-def pieces(lines: Sequence[s.PieceIn]) -> list[Piece]:
+def pieces(lines: Sequence[s.PieceBody]) -> list[Piece]:
     """The rows as the verbs take them."""
     return [Piece(line.sku, line.qty_milli) for line in lines]
 
 
 @documents_api.post("/documents/count", responses=answers(s.Done))
 @needs("count")
-def count(body: s.CountIn) -> Response:
+def count(body: s.CountBody) -> Response:
     """Book counted figures: the shelf moves by counted minus book."""
     differed = shop().stockroom.count(
         body.document,
@@ -50,7 +50,7 @@ def count(body: s.CountIn) -> Response:
 
 @documents_api.post("/documents/receive", responses=answers(s.Done))
 @needs("receive")
-def receive(body: s.ReceiveIn) -> Response:
+def receive(body: s.ReceiveBody) -> Response:
     """Book goods from a supplier."""
     shop().stockroom.receive(
         body.document, body.supplier, pieces(body.lines), person=visitor().person, note=body.note
@@ -61,7 +61,7 @@ def receive(body: s.ReceiveIn) -> Response:
 
 @documents_api.post("/documents/scrap", responses=answers(s.Done))
 @needs("scrap")
-def scrap(body: s.ScrapIn) -> Response:
+def scrap(body: s.ScrapBody) -> Response:
     """Book goods that were thrown away."""
     shop().stockroom.scrap(body.document, body.reason, pieces(body.lines), person=visitor().person)
     said = _("Scrapped: %(n)s products are off the shelf.", n=len(body.lines))
@@ -70,7 +70,7 @@ def scrap(body: s.ScrapIn) -> Response:
 
 @documents_api.post("/documents/dispatch", responses=answers(s.Done))
 @needs("transfer")
-def dispatch(body: s.DispatchIn) -> Response:
+def dispatch(body: s.DispatchBody) -> Response:
     """Send goods to another shop; the note is printed where this browser has a printer."""
     who = visitor()
     shop().transfers.dispatch(
@@ -87,7 +87,7 @@ def dispatch(body: s.DispatchIn) -> Response:
 
 @documents_api.post("/notes/read", responses=answers(s.NoteOut))
 @needs("transfer")
-def read_note(body: s.NoteIn) -> Response:
+def read_note(body: s.NoteBody) -> Response:
     """What the QR of a transfer note says; the news of it may not be here yet."""
     node = shop()
     note = node.transfers.read_note(body.text)
@@ -106,7 +106,7 @@ def read_note(body: s.NoteIn) -> Response:
 
 @documents_api.post("/transfers/<transfer>/receive", responses=answers(s.Done))
 @needs("transfer")
-def arrive(path: s.TransferPath, body: s.ArrivalIn) -> Response:
+def arrive(path: s.TransferPath, body: s.ArrivalBody) -> Response:
     """Book what came; what lacks or is broken stays in transit as a dispute."""
     lines = [Arrived(x.sku, x.qty_milli, x.broken_milli) for x in body.lines]
     view = shop().transfers.receive(

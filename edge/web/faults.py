@@ -23,7 +23,7 @@ STATUS: Final[dict[str, int]] = {
     "PIN_WAIT": 429,
     "PIN_LOCKED": 429,
 }
-KINDS: Final = ((Conflict, 409), (Unavailable, 503), (Corrupt, 422), (Refusal, 422))
+KINDS: Final = ((Unavailable, 503), (Conflict, 409), (Refusal, 409), (Corrupt, 409))
 
 
 def status_of(fault: TillmeshError) -> int:
@@ -46,10 +46,11 @@ def _sentence(status: int) -> str:
 def _answer(status: int, code: str, message: str, **more: Any) -> tuple[Response | str, int]:
     if wants_json():
         return jsonify(code=code, message=message, **more), status
-    return (
-        render_template("fault.html", code=code, message=message, status=status, **more),
-        status,
-    )
+    try:
+        return render_template("fault.html", code=code, message=message, **more), status
+    except Exception:
+        log.exception("the error page itself failed")
+        return Response(f"{message} ({code})", mimetype="text/plain"), status
 
 
 def on_refusal(fault: TillmeshError) -> tuple[Response | str, int]:

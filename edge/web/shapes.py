@@ -6,7 +6,7 @@ import msgspec
 from flask import Response
 from flask_openapi3.models.schema import Schema
 from flask_openapi3.openapi import OpenAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge.views import BasketView, PaidSale, ReasonView, TenderIn
 from protocol.money import MINOR_MAX
@@ -14,18 +14,25 @@ from protocol.quantity import MILLI_MAX
 
 Id = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Words = Annotated[str, Field(max_length=200)]
-Milli = Annotated[int, Field(gt=0, le=MILLI_MAX)]
-MilliOrNone = Annotated[int, Field(ge=0, le=MILLI_MAX)]
-Minor = Annotated[int, Field(ge=0, le=MINOR_MAX)]
 
 
-class In(BaseModel):
+def _whole(value: object) -> object:
+    """JSON knows no integers: 5.0 is 5, and 5.5 stays what it is and is refused."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Milli = Annotated[int, Field(gt=0, le=MILLI_MAX), BeforeValidator(_whole)]
+MilliOrNone = Annotated[int, Field(ge=0, le=MILLI_MAX), BeforeValidator(_whole)]
+Minor = Annotated[int, Field(ge=0, le=MINOR_MAX), BeforeValidator(_whole)]
+
+
+class Body(BaseModel):
     """Root of requests: unknown fields and silent conversions are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class ScanIn(In):
+class ScanBody(Body):
     """One scan. `id` is made by the page: the same id twice is one scan."""
 
     id: Id
@@ -33,7 +40,7 @@ class ScanIn(In):
     qty_milli: Milli | None = None
 
 
-class AddIn(In):
+class AddBody(Body):
     """A product picked from a list."""
 
     id: Id
@@ -47,25 +54,25 @@ class LinePath(BaseModel):
     line: Annotated[int, Field(ge=1, le=10**9)]
 
 
-class QuantityIn(In):
+class QuantityBody(Body):
     """Another quantity of a row."""
 
     qty_milli: Milli
 
 
-class HoldIn(In):
+class HoldBody(Body):
     """Put aside."""
 
     note: Words = ""
 
 
-class ResumeIn(In):
+class ResumeBody(Body):
     """Take up again."""
 
     held: Id
 
 
-class TenderBody(In):
+class TenderBody(Body):
     """Money handed over."""
 
     kind: Annotated[str, Field(pattern="^(cash|scan|card)$")]
@@ -77,14 +84,14 @@ class TenderBody(In):
         return TenderIn(self.kind, self.given_minor, self.reference)
 
 
-class PayIn(In):
+class PayBody(Body):
     """The sale's id comes with the basket: paying twice is one sale."""
 
     sale: Id
     tenders: Annotated[list[TenderBody], Field(min_length=1, max_length=8)]
 
 
-class SaleIn(In):
+class SaleBody(Body):
     """A recorded sale."""
 
     sale: Id
@@ -109,17 +116,17 @@ class FindQuery(BaseModel):
     code: Annotated[str, Field(min_length=1, max_length=2048)]
 
 
-class PieceIn(In):
+class PieceBody(Body):
     """So much of one product; a count may be 0."""
 
     sku: Id
     qty_milli: MilliOrNone
 
 
-Pieces = Annotated[list[PieceIn], Field(min_length=1, max_length=500)]
+Pieces = Annotated[list[PieceBody], Field(min_length=1, max_length=500)]
 
 
-class CountIn(In):
+class CountBody(Body):
     """A count, or a shop's opening stock."""
 
     document: Id
@@ -128,7 +135,7 @@ class CountIn(In):
     note: Words = ""
 
 
-class ReceiveIn(In):
+class ReceiveBody(Body):
     """Goods from a supplier."""
 
     document: Id
@@ -137,7 +144,7 @@ class ReceiveIn(In):
     note: Words = ""
 
 
-class ScrapIn(In):
+class ScrapBody(Body):
     """Goods thrown away."""
 
     document: Id
@@ -145,7 +152,7 @@ class ScrapIn(In):
     lines: Pieces
 
 
-class DispatchIn(In):
+class DispatchBody(Body):
     """Goods for another shop."""
 
     document: Id
@@ -154,7 +161,7 @@ class DispatchIn(In):
     note: Words = ""
 
 
-class NoteIn(In):
+class NoteBody(Body):
     """The text of a transfer note's QR."""
 
     text: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -166,7 +173,7 @@ class TransferPath(BaseModel):
     transfer: Id
 
 
-class ArrivedIn(In):
+class ArrivedBody(Body):
     """What came of one product; `broken_milli` of it is broken."""
 
     sku: Id
@@ -174,11 +181,11 @@ class ArrivedIn(In):
     broken_milli: MilliOrNone = 0
 
 
-class ArrivalIn(In):
+class ArrivalBody(Body):
     """Goods from another shop; `by_note` is the QR's text when the news has not come yet."""
 
     receipt: Id
-    lines: Annotated[list[ArrivedIn], Field(min_length=1, max_length=500)]
+    lines: Annotated[list[ArrivedBody], Field(min_length=1, max_length=500)]
     by_note: Annotated[str, Field(max_length=2048)] = ""
 
 
@@ -293,7 +300,9 @@ class NoteOut(msgspec.Struct, frozen=True):
 ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     Said, BasketView, Reasons, HeldList, PaidSale, RecentList, Copy, Done, Hits, FoundView, NoteOut,
 )  # fmt: skip
-FAULTS: Final = (401, 403, 409, 422, 429, 500, 503)
+READING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": []}]
+WRITING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": [], "form": []}]
+FAULTS: Final = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
 
 def _described(text: str, name: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ export function icon(name) {
 
 export const boot = JSON.parse($("#boot")?.textContent || "{}");
 
-// Words come with the page, in its language: t("left", {n: 3}).
+// Words come with the page, in its language: t(name, {n: 3}).
 export function t(key, params = {}) {
   const text = (boot.words || {})[key] || key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in params ? params[name] : whole));

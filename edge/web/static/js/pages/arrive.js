@@ -109,6 +109,7 @@ $("#arrival").addEventListener("submit", async (event) => {
   }
 });
 
-listen({ onScan: scanned });
+const home = () => (transfer ? find : $("#note-text"));
+listen({ onScan: scanned, fieldOf: (active) => (active?.matches("input, select, textarea") ? active : home()) });
 if (boot.lines.length) fill(boot.lines);
 if (transfer && matchMedia("(pointer: fine)").matches) find.focus();

@@ -120,7 +120,7 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
-listen({ onScan: scanned });
+listen({ onScan: scanned, home: find, fieldOf: (active) => (active?.matches("input, select, textarea") ? active : find) });
 const kept = lines.restore();
 if (kept) { $("#kept").hidden = false; $("#kept-says").textContent = t("kept_lines", { n: kept }); }
 $("#anew").addEventListener("click", () => { lines.clear(); $("#kept").hidden = true; find.focus(); });

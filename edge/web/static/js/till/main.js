@@ -258,6 +258,7 @@ document.addEventListener("keydown", (event) => {
 
 listen({
   onScan: scanned,
+  home: code,
   fieldOf: (active) => (active instanceof HTMLInputElement ? active : code),
   onTyped: (text, field) => {
     if (field !== code || code.value || (text !== "+" && text !== "-")) return false;
