@@ -1,3 +1,4 @@
+# ruff: noqa: E501  one rule, one row
 """`python -m promotions`: one answer per line, an error in place of a result, never an end."""
 
 import json
