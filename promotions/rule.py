@@ -4,13 +4,13 @@
 >>> rule.terms
 Percent(ratio=(1, 10))
 >>> try:
-...     parse({"id": "R2", "type": "percent_off", "percent": 110, "selct": {}})
+...     parse({"id": "R2", "type": "percent_off", "percent": 110, "colour": "red"})
 ... except RuleFaults as refusal:
 ...     for fault in refusal.faults:
 ...         print(fault.sentence("en"))
 percent: found 110, expected a percentage from 0 to 100.
 select: found nothing, expected a selector like {groups: [bread]}.
-selct: found {}, expected no such field.
+colour: found red, expected no such field.
 """
 
 from typing import Any, Final

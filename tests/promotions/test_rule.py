@@ -40,7 +40,7 @@ def test_every_fault_at_once():
         "id": "R",
         "type": "percent_off",
         "percent": 110,
-        "selct": {"all": True},
+        "colour": {"all": True},
         "when": {
             "start": "2026-01-01",
             "end": 7,
@@ -70,7 +70,7 @@ def test_every_fault_at_once():
         "limits.max_uses",
         "version",
         "name",
-        "selct",
+        "colour",
     ]
 
 
