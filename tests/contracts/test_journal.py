@@ -182,7 +182,7 @@ def test_a_follower_keeps_what_continues_its_cursor(central: Books) -> None:
     assert kept(central, events[3:], prev=events[2].position.hash) == events[-1].position
     assert isinstance(keep(central, events[:3]), Known)
     verdict = keep(central, events[2:5], prev=events[1].position.hash)
-    assert verdict == Known(events[-1].position)
+    assert verdict == Known(events[4].position)
     with central.database.reading() as c:
         assert read_line(c, "shop/a", 0, limit=100) == events
         assert SqlRecords(c).head("shop/a") == events[-1].position
