@@ -23,6 +23,7 @@ TOPICS: Final[dict[type[ev.Event], str]] = {
     ev.TransferForwarded: "transfer",
     ev.TransferReceiptForwarded: "transfer",
     ev.TransferSettled: "transfer",
+    ev.TransferSettlementForwarded: "transfer",
     ev.ProductListed: "catalogue",
     ev.GroupDefined: "catalogue",
     ev.PriceSet: "price",

@@ -20,6 +20,7 @@ from protocol.events import (
     TransferReceiptForwarded,
     TransferReceived,
     TransferSettled,
+    TransferSettlementForwarded,
 )
 from protocol.ids import stream_store, to_stream
 from protocol.node.projecting import park
@@ -209,14 +210,32 @@ class Transfers:
                 lines=tuple(_checked(found, lines)),
                 reason=why,
             )
-            record(
+            recorded = record(
                 self._desk,
                 tx,
                 {to_stream(found.from_store): [(f"settled-{settlement}", body)]},
                 by=person.person,
                 cause=f"confirmed-by/{second.person}",
             )
+            for event in recorded:
+                if isinstance(event.body, TransferSettled):
+                    self._tell_receiver(tx, event.body, event.envelope.ts, person.person)
         return self.transfer(transfer)
+
+    def _tell_receiver(self, tx: Connection, body: TransferSettled, at_ms: int, by: str) -> None:
+        """The receiver's list of disputes closes too; its stream moves no goods by this."""
+        news = TransferSettlementForwarded(
+            transfer=body.transfer,
+            settlement=body.settlement,
+            settled_ms=at_ms,
+            person=by,
+            lines=body.lines,
+            reason=body.reason,
+        )
+        said: dict[str, list[Said]] = {
+            to_stream(body.to_store): [(f"sfwd-{body.settlement}", news)]
+        }
+        record(self._desk, tx, said, by=by, cause=f"settled-{body.settlement}")
 
 
 def _checked(found: Transfer, lines: Sequence[Moved]) -> Iterable[Moved]:

@@ -43,6 +43,7 @@ TRANSFERS: Final = (
     ev.TransferForwarded,
     ev.TransferReceiptForwarded,
     ev.TransferSettled,
+    ev.TransferSettlementForwarded,
 )
 
 

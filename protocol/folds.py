@@ -358,6 +358,16 @@ def _settled(body: ev.TransferSettled, e: Envelope) -> Iterable[Delta]:
         )
 
 
+def _settlement_forwarded(body: ev.TransferSettlementForwarded, e: Envelope) -> Iterable[Delta]:  # noqa: ARG001
+    for m in body.lines:
+        yield Put(
+            "transfer_settlement",
+            (body.transfer, body.settlement, m.sku),
+            (m.qty_milli, body.reason, body.settled_ms, body.person),
+            0,
+        )
+
+
 FOLDS: Final[dict[type[ev.Event], tuple[Fold, ...]]] = {
     ev.SaleCompleted: (_movements, _sale),
     ev.GoodsReceived: (_movements,),
@@ -368,6 +378,7 @@ FOLDS: Final[dict[type[ev.Event], tuple[Fold, ...]]] = {
     ev.TransferForwarded: (_forwarded,),
     ev.TransferReceiptForwarded: (_receipt_forwarded,),
     ev.TransferSettled: (_movements, _settled),
+    ev.TransferSettlementForwarded: (_settlement_forwarded,),
     ev.ShiftOpened: (_shift_opened,),
     ev.ShiftClosed: (_shift_closed,),
     ev.CashMoved: (_cash,),

@@ -23,7 +23,7 @@ _PREFIX: Final = re.compile(r"(2[0-9]{0,2}):item([1-9]):(?:(check)1:)?(?:weight|
 
 define(
     {
-        "PREFIX_WRONG": (
+        "BARCODE_LAYOUT_WRONG": (
             "“{text}” is no layout of an in-store barcode. Write it like 20:item5:weight5 or "
             "21:item5:check1:price4; it must fill 12 digits. Nothing was saved.",
             "“{text}”不是店内码格式。请按 20:item5:weight5 或 21:item5:check1:price4 填写，"
@@ -60,7 +60,7 @@ def present() -> Identity:
 
 
 def read_prefixes(text: str) -> tuple[str, ...]:
-    """One layout per line; PREFIX_WRONG names the first that is none."""
+    """One layout per line; BARCODE_LAYOUT_WRONG names the first that is none."""
     found = tuple(line.strip() for line in text.splitlines() if line.strip())
     for line in found[: PREFIXES_MAX + 1]:
         match = _PREFIX.fullmatch(line)
@@ -68,7 +68,7 @@ def read_prefixes(text: str) -> tuple[str, ...]:
         if match:
             digits = len(match[1]) + int(match[2]) + bool(match[3]) + int(match[4])
         if digits != EAN_DIGITS or len(found) > PREFIXES_MAX:
-            raise Refusal("PREFIX_WRONG", text=line[:40])
+            raise Refusal("BARCODE_LAYOUT_WRONG", text=line[:40])
     return found
 
 

@@ -45,6 +45,7 @@ from protocol.events.stocking import (
     TransferReceiptForwarded,
     TransferReceived,
     TransferSettled,
+    TransferSettlementForwarded,
 )
 
 register(
@@ -66,6 +67,7 @@ register(
     TransferForwarded,
     TransferReceiptForwarded,
     TransferSettled,
+    TransferSettlementForwarded,
     StockDigest,
     # catalogue and people
     ProductListed,
@@ -121,6 +123,7 @@ __all__ = [
     "TransferReceiptForwarded",
     "TransferReceived",
     "TransferSettled",
+    "TransferSettlementForwarded",
     "lift",
     "register",
 ]

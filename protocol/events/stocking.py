@@ -114,6 +114,17 @@ class TransferSettled(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class TransferSettlementForwarded(Event, frozen=True, kw_only=True):
+    """Head office tells the receiver that a dispute was closed. Posts nothing."""
+
+    transfer: str
+    settlement: str
+    settled_ms: int
+    person: str
+    lines: tuple[Moved, ...]
+    reason: str
+
+
 class StockDigest(Event, frozen=True, kw_only=True):
     """Proof of agreement: the digest of the shop's own shelf at this position."""
 

@@ -36,17 +36,18 @@ addEventListener("keydown", (event) => {
 
 
 def _scan_all(page: Page, shop: Shop) -> list[float]:
-    for n in range(SCANS):
-        if n % BASKET == 0:
-            shop.selling.clear("1", person="anna")
-            page.goto(page.url)
-            page.wait_for_selector("#empty:not([hidden])")
-            times: list[float] = [] if n == 0 else [*times, *group]
-        page.keyboard.type(code((n * 811) % PRODUCTS), delay=3)
-        page.keyboard.press("Enter")
-        page.wait_for_function("n => window.__times.length > n", arg=n % BASKET)
-        group = page.evaluate("window.__times")
-    return [ms / 1000 for ms in [*times, *group]]
+    times: list[float] = []
+    for _ in range(SCANS // BASKET):
+        shop.selling.clear("1", person="anna")
+        page.goto(page.url)
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(300)  # its modules are running
+        for n in range(BASKET):
+            page.keyboard.type(code((n * 811 + len(times)) % PRODUCTS), delay=3)
+            page.keyboard.press("Enter")
+            page.wait_for_function("n => window.__times.length > n", arg=n)
+        times += page.evaluate("window.__times")
+    return [ms / 1000 for ms in times]
 
 
 def run() -> list[tuple[str, str]]:

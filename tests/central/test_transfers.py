@@ -14,6 +14,7 @@ from protocol.events import (
     TransferForwarded,
     TransferReceiptForwarded,
     TransferReceived,
+    TransferSettlementForwarded,
 )
 from protocol.node.books import opened
 from protocol.node.sqljournal import read_line
@@ -28,7 +29,8 @@ def _forwarded(office: HeadOffice, store: str) -> list[object]:
     with office.books.database.reading() as connection:
         rows = read_line(connection, f"to/{store}", 0, limit=1000)
     bodies = [opened(stored)[0].body for stored in rows]
-    return [b for b in bodies if isinstance(b, TransferForwarded | TransferReceiptForwarded)]
+    news = TransferForwarded | TransferReceiptForwarded | TransferSettlementForwarded
+    return [b for b in bodies if isinstance(b, news)]
 
 
 def _places(office: HeadOffice, sku: str) -> dict[str, int]:
@@ -69,6 +71,9 @@ def test_a_transfer_of_ten_with_nine_arriving(office: HeadOffice, shops: dict[st
     )
     assert settled.state == "done"
     assert office.transfers.disputes() == office.transfers.in_transit() == []
+    told = _forwarded(office, "B")[-1]
+    assert isinstance(told, TransferSettlementForwarded)
+    assert (told.transfer, told.lines) == ("t1", (Moved(sku="X", qty_milli=1_000),))
     assert _places(office, "X") == {
         "shop/A": 10_000,
         "shop/B": 9_000,

@@ -285,7 +285,7 @@ def test_the_chain_says_its_name_and_codes(office: HeadOffice, person: Who) -> N
     wish = {"name_zh": "麦香", "name_en": "Maixiang", "footer_zh": "谢谢光临", "footer_en": ""}
     for wrong in ("20:item5", "20:item5:weight4", "99:item5:weight5", "20:item5:kilos5"):
         page = person("zhao").send("/chain", status=422, prefixes=wrong, **wish)
-        assert code(page) == "PREFIX_WRONG"
+        assert code(page) == "BARCODE_LAYOUT_WRONG"
         assert wrong in page
     long = person("zhao").send("/chain", status=422, **{**wish, "footer_en": "x" * 201})
     assert code(long) == "FOOTER_LONG"
