@@ -1,16 +1,18 @@
 """`python -m promotions`: JSON Lines in, JSON Lines out, one answer per request, in order.
 
 `python -m promotions explain CASE.json` prices one request and says in words what became of every
-rule. This is the one place of the package that touches stdin, stdout and a stopwatch.
+rule. This is the one place of the package that touches stdin, stdout, files and a stopwatch.
 """
 
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from promotions.basket import BasketLine, Context, read_basket, read_context
 from promotions.engine import PricedBasket, price
+from promotions.explaining import cases_of, explain_case
 from promotions.reading import shown
 from promotions.refunds import read_returns, refund
 from promotions.rule import Rule, RuleFaults, parse
@@ -112,11 +114,25 @@ def answer_line(text: str, compiler: Compiler) -> dict[str, Any]:
     return {"id": found_id, "error": fault}
 
 
+def explain_files(names: list[str]) -> int:
+    """Print the explanations of the cases in these files; 2 when one cannot be read."""
+    if not names:
+        sys.stderr.write("usage: python -m promotions explain CASE.json [...]\n")
+        return 2
+    for name in names:
+        try:
+            document = json.loads(Path(name).read_text(encoding="utf-8"))
+            for case in cases_of(document):
+                sys.stdout.write("\n".join(explain_case(case)) + "\n")
+        except (OSError, ValueError, TillmeshError) as fault:
+            sys.stderr.write(f"{name}: {fault}\n")
+            return 2
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Answer lines until the input ends."""
     if arguments[:1] == ["explain"]:
-        from promotions.explaining import explain_files  # noqa: PLC0415
-
         return explain_files(arguments[1:])
     compiler = Compiler()
     for raw in sys.stdin.buffer:

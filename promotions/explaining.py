@@ -1,8 +1,5 @@
 """`python -m promotions explain CASE.json`: what became of every rule, in words, both languages."""
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from promotions.basket import read_basket, read_context
@@ -10,11 +7,11 @@ from promotions.engine import PricedBasket, price
 from promotions.rule import RuleFaults, parse
 from promotions.ruleset import check_zone, compile_rules
 from promotions.wording import explain
-from protocol.errors import TillmeshError
 from protocol.money import format_minor
 
 
-def _cases(document: Any) -> list[dict[str, Any]]:
+def cases_of(document: Any) -> list[dict[str, Any]]:
+    """The requests of a document: one, a list of them, or `{cases: [...]}`."""
     found = document.get("cases", [document]) if isinstance(document, dict) else document
     return [case for case in found if isinstance(case, dict)] if isinstance(found, list) else []
 
@@ -43,19 +40,3 @@ def explain_case(case: dict[str, Any]) -> list[str]:
         text.append(f"  [{outcome.code}] {explain(outcome, 'zh-CN', rule)}")
         text.append(f"  {' ' * len(outcome.code)}   {explain(outcome, 'en', rule)}")
     return text + [f"  [RULE_UNSUPPORTED] {each}" for each in refused]
-
-
-def explain_files(names: list[str]) -> int:
-    """Print the explanations of the cases in these files; 2 when one cannot be read."""
-    if not names:
-        sys.stderr.write("usage: python -m promotions explain CASE.json [...]\n")
-        return 2
-    for name in names:
-        try:
-            document = json.loads(Path(name).read_text(encoding="utf-8"))
-            for case in _cases(document):
-                sys.stdout.write("\n".join(explain_case(case)) + "\n")
-        except (OSError, ValueError, TillmeshError) as fault:
-            sys.stderr.write(f"{name}: {fault}\n")
-            return 2
-    return 0
