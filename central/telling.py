@@ -29,6 +29,7 @@ TOPICS: Final[dict[type[ev.Event], str]] = {
     ev.PriceSet: "price",
     ev.PromotionPublished: "promotion",
     ev.PromotionWithdrawn: "promotion",
+    ev.RulesRefreshRequested: "promotion",
     ev.RulesInForce: "rules",
     ev.PersonSet: "people",
     ev.StoreAdded: "store",

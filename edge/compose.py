@@ -192,7 +192,12 @@ def _wire(
     catalogue = Catalogue(settings.zone, shelf(settings.store))
     room = Room(node, free_bytes)
     telling = Telling(node)
-    rules = Rules(node, version("tzdata"))
+    pages: list[Scanning] = []  # a sale needs the rules, and the scanners need the sale
+    rules = Rules(
+        node,
+        version("tzdata"),
+        lambda: [one.till for one in (pages[0].scanners() if pages else ()) if one.enabled],
+    )
     people = People(node, pepper)
     baskets = Baskets(node)
     printing = Printing(node)
@@ -215,6 +220,7 @@ def _wire(
     recogniser = Recogniser(node, catalogue)
     selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
     scanning = Scanning(node, selling)
+    pages.append(scanning)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
     books.listeners += [
         part.heard for part in (people, papers, recogniser, shifts, telling, rules, prover)

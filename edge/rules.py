@@ -1,15 +1,16 @@
 """The promotions in force: compiled from what head office published, swapped in one step.
 
 A rule that this shop cannot read is refused with its reasons; the others go on. The shop answers
-`RulesInForce` in its own journal before the new set prices anything.
+`RulesInForce` in its own journal before the new set prices anything, and again whenever head office
+asks (`RulesRefreshRequested`), even when nothing changed.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from edge.node import ShopNode
 from edge.words import Notice, notice, notice_of
@@ -17,12 +18,19 @@ from promotions.rule import Rule, RuleFaults, parse
 from promotions.ruleset import ENGINE_NUMBER, RuleSet, compile_rules
 from protocol.codec import Draft
 from protocol.errors import TillmeshError, define
-from protocol.events import PromotionPublished, PromotionWithdrawn, RefusedRule, RulesInForce
+from protocol.events import (
+    PromotionPublished,
+    PromotionWithdrawn,
+    RefusedRule,
+    RulesInForce,
+    RulesRefreshRequested,
+)
 from protocol.ids import ALL
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.tables import READ
 
 RETRY_S: Final = 2.0
+ANSWERS_MAX: Final = 100  # requests answered by one event
 
 define(
     {
@@ -36,6 +44,9 @@ define(
         ),
     }
 )
+
+
+NEWS: Final = (PromotionPublished, PromotionWithdrawn, RulesRefreshRequested)
 
 
 class RefusedHere(msgspec.Struct, frozen=True):
@@ -66,9 +77,15 @@ class _Published(msgspec.Struct, frozen=True):
 class Rules:
     """Holder of the rule set; `start` runs the worker that compiles anew."""
 
-    def __init__(self, node: ShopNode, tzdata: str) -> None:
+    def __init__(
+        self,
+        node: ShopNode,
+        tzdata: str,
+        tills_alive: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._node = node
         self._tzdata = tzdata
+        self._tills_alive = tills_alive
         self._compiling = threading.Lock()
         self._current = (
             compile_rules([], node.settings.tz),
@@ -96,7 +113,7 @@ class Rules:
         return self._current[1]
 
     def refresh(self, *, answer: bool = True) -> RulesNow:
-        """Compile what is published now, answer `RulesInForce` when it changed, then swap.
+        """Compile what is published now, answer `RulesInForce` when due, then swap.
 
         Without `answer` nothing is appended: a shop that was restored from a backup must hear from
         head office first. A sale before that carries the answer along (`answer_missing`).
@@ -106,6 +123,7 @@ class Rules:
                 published = self._published(connection)
                 upto = {str(ALL): SqlRecords(connection).head(ALL).seq}
                 answered = self._answered(connection)
+                asked = self._asked(connection)
             rule_set, refused = self._compile(published)
             left_out = {one.rule for one in refused}
             in_force = RulesNow(
@@ -117,7 +135,10 @@ class Rules:
             )
             said = self._answer(in_force)
             fresh = answered == _essence(said)
-            if not fresh and answer:
+            if answer and (asked or not fresh):
+                if asked:
+                    tills = tuple(self._tills_alive())
+                    said = msgspec.structs.replace(said, answers=tuple(asked), tills=tills)
                 with self._node.books.begin() as tx:
                     self._node.books.record(tx, {self._node.stream: [self._node.draft(said)]})
             self._answered_hash = in_force.hash if fresh or answer else ""
@@ -126,7 +147,22 @@ class Rules:
             self.fault = None
         if changed:
             self._node.hub.publish("rules", {"hash": in_force.hash})
+        if answer and len(asked) == ANSWERS_MAX:
+            self._stale.set()
         return in_force
+
+    def _asked(self, connection: Connection) -> list[str]:
+        """Requests of head office that this shop has not answered."""
+        asked, told = READ["rules_refresh"], READ["rules_answer"]
+        mine = and_(told.c.request == asked.c.request, told.c.store == self._node.store)
+        rows = connection.execute(
+            select(asked.c.request)
+            .outerjoin(told, mine)
+            .where(told.c.request.is_(None))
+            .order_by(asked.c.at_ms, asked.c.request)
+            .limit(ANSWERS_MAX)
+        )
+        return list(rows.scalars())
 
     def _published(self, connection: Connection) -> list[_Published]:
         table = READ["promotion"].c
@@ -217,7 +253,7 @@ class Rules:
         for one in recorded:
             if isinstance(one.body, RulesInForce) and one.stored.stream == self._node.stream:
                 self._answered_hash = one.body.rules_hash
-        if any(isinstance(r.body, PromotionPublished | PromotionWithdrawn) for r in recorded):
+        if any(isinstance(one.body, NEWS) for one in recorded):
             self._stale.set()
 
     def start(self) -> None:

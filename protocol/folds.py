@@ -108,6 +108,8 @@ ROWS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         ("store",),
         ("rules_hash", "rules", "refused", "engine", "tzdata", "at_ms", "upto"),
     ),
+    "rules_refresh": (("request",), ("rule", "at_ms", "person")),
+    "rules_answer": (("request", "store"), ("at_ms", "rules_hash", "tills")),
     "transfer": (
         ("transfer",),
         ("from_store", "to_store", "dispatched_ms", "person", "note"),
@@ -229,6 +231,17 @@ def _rules_in_force(body: ev.RulesInForce, e: Envelope) -> Iterable[Delta]:
         ),
         e.seq,
     )
+    for request in body.answers:
+        yield Put(
+            "rules_answer",
+            (request, stream_store(e.stream)),
+            (e.ts, body.rules_hash, _json(body.tills)),
+            e.seq,
+        )
+
+
+def _refresh(body: ev.RulesRefreshRequested, e: Envelope) -> Iterable[Delta]:
+    yield Put("rules_refresh", (body.request,), (body.rule, e.ts, e.actor), e.seq)
 
 
 def _product(body: ev.ProductListed, e: Envelope) -> Iterable[Delta]:
@@ -388,6 +401,7 @@ FOLDS: Final[dict[type[ev.Event], tuple[Fold, ...]]] = {
     ev.PriceSet: (_price,),
     ev.PromotionPublished: (_published,),
     ev.PromotionWithdrawn: (_withdrawn,),
+    ev.RulesRefreshRequested: (_refresh,),
     ev.StoreAdded: (_store,),
     ev.NodeAccepted: (_node,),
     ev.ChainSettings: (_chain,),

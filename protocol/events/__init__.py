@@ -13,6 +13,7 @@ from protocol.events.catalogue import (
     ProductListed,
     PromotionPublished,
     PromotionWithdrawn,
+    RulesRefreshRequested,
     StoreAdded,
 )
 from protocol.events.nodes import ClockConfirmed, EpochStarted
@@ -75,6 +76,7 @@ register(
     PriceSet,
     PromotionPublished,
     PromotionWithdrawn,
+    RulesRefreshRequested,
     StoreAdded,
     NodeAccepted,
     ChainSettings,
@@ -108,6 +110,7 @@ __all__ = [
     "ReceivedLine",
     "RefusedRule",
     "RulesInForce",
+    "RulesRefreshRequested",
     "SaleCompleted",
     "SaleLine",
     "ShiftClosed",

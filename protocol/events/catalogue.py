@@ -59,6 +59,13 @@ class PromotionWithdrawn(Event, frozen=True, kw_only=True):
     version: int
 
 
+class RulesRefreshRequested(Event, frozen=True, kw_only=True):
+    """Every shop compiles its rules anew and answers this request with `RulesInForce`."""
+
+    request: str
+    rule: str  # why somebody asked; the whole set is compiled
+
+
 class StoreAdded(Event, frozen=True, kw_only=True):
     """A shop of the chain, or its new data."""
 

@@ -154,3 +154,5 @@ class RulesInForce(Event, frozen=True, kw_only=True):
     engine: int = 0
     tzdata: str = ""
     upto: dict[str, int] = {}  # stream -> seq this rule set was compiled from
+    answers: tuple[str, ...] = ()  # requests of RulesRefreshRequested that this answers
+    tills: tuple[str, ...] = ()  # tills whose page lived when it was answered

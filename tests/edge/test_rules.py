@@ -9,7 +9,13 @@ from sqlalchemy import select
 
 from edge.compose import Shop
 from protocol.clock import ClockState
-from protocol.events import PriceSet, PromotionPublished, PromotionWithdrawn, RulesInForce
+from protocol.events import (
+    PriceSet,
+    PromotionPublished,
+    PromotionWithdrawn,
+    RulesInForce,
+    RulesRefreshRequested,
+)
 from protocol.ids import ALL, zone_stream
 from protocol.node.books import opened
 from protocol.node.sqljournal import read_line
@@ -231,3 +237,41 @@ def test_a_code_counts_only_while_its_product_lists_it(shop: Shop) -> None:
     assert "ProductListed" in kinds
     assert found is not None
     assert found.product.sku == "bun"
+
+
+def test_a_request_is_answered_once_though_nothing_changed(
+    open_shop: Shop, clock: FixedClock
+) -> None:
+    head_office(open_shop, ALL, three_for_two())
+    open_shop.rules.refresh()
+    before = len(answers(open_shop))
+    open_shop.scanning.till_alive("2", "anna")
+    head_office(open_shop, ALL, RulesRefreshRequested(request="q1", rule="B3"))
+    open_shop.rules.refresh()
+    open_shop.rules.refresh()
+    said = answers(open_shop)
+    assert len(said) == before + 1
+    assert (said[-1].answers, said[-1].tills, said[-1].rules) == (("q1",), ("2",), ("B3@1",))
+    assert said[-1].rules_hash == said[-2].rules_hash
+
+
+def test_requests_that_waited_are_answered_together(open_shop: Shop) -> None:
+    wanted = [f"q{n:03d}" for n in range(103)]
+    requests = [RulesRefreshRequested(request=request, rule="B3") for request in wanted]
+    head_office(open_shop, ALL, *requests)
+    open_shop.rules.refresh()
+    open_shop.rules.refresh()
+    assert [len(answer.answers) for answer in answers(open_shop)[-2:]] == [100, 3]
+    assert sorted(r for answer in answers(open_shop)[-2:] for r in answer.answers) == wanted
+
+
+def test_the_worker_answers_a_request(shop: Shop) -> None:
+    shop.rules.start()
+    try:
+        head_office(shop, ALL, RulesRefreshRequested(request="q1", rule="B3"))
+        deadline = time.monotonic() + 5
+        while not answers(shop)[-1].answers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert answers(shop)[-1].answers == ("q1",)
+    finally:
+        shop.rules.stop()
