@@ -1,6 +1,7 @@
 """Which rules the exhaustive evaluator lets in: section 3, table A, by scanning the local clock."""
 
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from zoneinfo import ZoneInfo
 
 UTC = timezone.utc  # noqa: UP017
@@ -11,6 +12,7 @@ def reading(zone, t):
     return t.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
+@cache
 def start_instant(zone, text):
     wall = datetime.fromisoformat(text)
     t = wall.replace(tzinfo=UTC) - timedelta(hours=26)
@@ -21,6 +23,7 @@ def start_instant(zone, text):
     return t
 
 
+@cache
 def end_instant(zone, text):
     """The last minute (or second) whose reading is not past the end, plus its precision."""
     wall = datetime.fromisoformat(text)
