@@ -1,10 +1,11 @@
 """Promotions: draft, check, publish, withdraw, and how each shop answered."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from central.reach import Published, published
 from central.recording import Desk, record
@@ -32,6 +33,11 @@ define(
         "RULE_NOT_PUBLISHED": (
             "The promotion {rule} is not published, so there is nothing to withdraw.",
             "促销 {rule} 未发布，无需撤回。",
+        ),
+        "RULE_NOT_REVISED": (
+            "The promotion {rule} is not published, so there is nothing to change at once. "
+            "Change its draft.",
+            "促销 {rule} 未发布，无法立即更改。请修改草稿。",
         ),
         "DRAFT_TOO_LARGE": (
             "This document is larger than 64 kB. Nothing was saved; split the rule.",
@@ -215,6 +221,36 @@ class Campaigns:
         )
         record(self._desk, tx, {ALL: [(self._desk.new_id(), said)]}, by=by)
         return version
+
+    def revise(
+        self, rule: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, by: str
+    ) -> int:
+        """Publish a changed copy of what is published; return its version.
+
+        A waiting draft gets the same change, so that publishing it later undoes no repair.
+        """
+        with self._desk.books.begin() as tx:
+            row = tx.execute(select(_promotion).where(_promotion.c.rule == rule)).first()
+            if row is None or not row.published:
+                raise Refusal("RULE_NOT_REVISED", rule=rule[:40])
+            before = msgspec.json.decode(row.document)
+            after = change({k: v for k, v in before.items() if k != "version"})
+            faults = self.check(after)
+            if faults:
+                raise RuleFaults(rule, faults)
+            self._revise_draft(tx, rule, change)
+            return self._publish(tx, rule, after, by=by)
+
+    def _revise_draft(
+        self, tx: Connection, rule: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> None:
+        draft = _draft(tx, rule)
+        if draft is None:
+            return
+        with suppress(msgspec.DecodeError, Refusal, AttributeError, TypeError):
+            text = msgspec.json.encode(change(msgspec.json.decode(draft.text)))
+            pretty = msgspec.json.format(text, indent=2).decode()
+            tx.execute(update(rule_draft).where(rule_draft.c.rule == rule).values(text=pretty))
 
     def withdraw(self, rule: str, *, by: str) -> None:
         """End a rule in all shops now. Refusal RULE_NOT_PUBLISHED."""

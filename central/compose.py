@@ -14,6 +14,7 @@ from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
 from central.recording import Desk
+from central.remedies import Remedies
 from central.repricing import Repricing
 from central.sales import Sales
 from central.settings import Settings
@@ -46,6 +47,7 @@ class HeadOffice:
     desk: Desk
     catalogue: Catalogue
     campaigns: Campaigns
+    remedies: Remedies
     stores: Stores
     people: People
     accounts: Accounts
@@ -122,6 +124,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         random_bytes=os.urandom,
     )
     books.listeners.append(lambda recorded: tell(hub, recorded))
+    catalogue, campaigns = Catalogue(desk), Campaigns(desk)
     stores = Stores(desk, key)
     transfers = Transfers(desk)
     repricing = Repricing(desk)
@@ -135,8 +138,9 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         hub=hub,
         key=key,
         desk=desk,
-        catalogue=Catalogue(desk),
-        campaigns=Campaigns(desk),
+        catalogue=catalogue,
+        campaigns=campaigns,
+        remedies=Remedies(desk, campaigns, catalogue),
         stores=stores,
         people=People(desk, stores),
         accounts=Accounts(desk),
