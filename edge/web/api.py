@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Response
+from flask import Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
@@ -52,7 +52,10 @@ class Seen:
             return view
 
 
-seen = Seen()
+def seen() -> Seen:
+    """Those of this application."""
+    found: Seen = current_app.extensions["tillmesh_seen"]
+    return found
 
 
 @till_api.get("/till/basket", responses=answers(BasketView), security=s.READING)
@@ -76,7 +79,7 @@ def scan(body: s.ScanBody) -> Response:
         wanted = row.qty_milli - 1000 + body.qty_milli
         return selling.set_quantity(who.till, row.line, wanted, person=who.person)
 
-    return give(seen.once(who.till, body.id, take))
+    return give(seen().once(who.till, body.id, take))
 
 
 @till_api.post("/till/add", responses=answers(BasketView))
@@ -88,7 +91,7 @@ def add(body: s.AddBody) -> Response:
     def take() -> BasketView:
         return shop().selling.add_product(who.till, body.sku, body.qty_milli, person=who.person)
 
-    return give(seen.once(who.till, body.id, take))
+    return give(seen().once(who.till, body.id, take))
 
 
 @till_api.post("/till/lines/<int:line>/quantity", responses=answers(BasketView))

@@ -15,7 +15,7 @@ function part(one) {
 }
 
 function entry(one) {
-  return el("div", { class: "entry" },
+  return el("div", { class: "told" },
     el("dt", {}, icon(one.icon), one.name, el("span", { class: `badge ${one.state}` }, icon(SHOWN[one.state]), one.says)),
     one.why ? el("dd", {}, one.why) : null,
     el("dd", { class: "can" }, one.can));
