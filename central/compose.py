@@ -13,6 +13,7 @@ from central.catalogue import Catalogue
 from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
+from central.preflighting import Preflighting
 from central.recording import Desk
 from central.remedies import Remedies
 from central.repricing import Repricing
@@ -48,6 +49,7 @@ class HeadOffice:
     catalogue: Catalogue
     campaigns: Campaigns
     remedies: Remedies
+    preflighting: Preflighting
     stores: Stores
     people: People
     accounts: Accounts
@@ -141,6 +143,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         catalogue=catalogue,
         campaigns=campaigns,
         remedies=Remedies(desk, campaigns, catalogue),
+        preflighting=Preflighting(desk),
         stores=stores,
         people=People(desk, stores),
         accounts=Accounts(desk),

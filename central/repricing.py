@@ -226,9 +226,9 @@ class Repricing:
             ]
 
 
-def compare(body: SaleCompleted, rules: RuleSet, context: Context) -> Result:
-    """Price a sale's basket again and say what is not the same."""
-    basket = [
+def basket_of(body: SaleCompleted) -> list[BasketLine]:
+    """The basket of a sale as it was priced."""
+    return [
         BasketLine(
             sku=line.sku,
             group=line.group,
@@ -241,7 +241,11 @@ def compare(body: SaleCompleted, rules: RuleSet, context: Context) -> Result:
         )
         for line in body.lines
     ]
-    again = price(basket, rules, context)
+
+
+def compare(body: SaleCompleted, rules: RuleSet, context: Context) -> Result:
+    """Price a sale's basket again and say what is not the same."""
+    again = price(basket_of(body), rules, context)
     detail = _differences(body, again)
     if body.engine != rules.engine:
         detail = {"engine": {"sold": body.engine, "here": rules.engine}, **detail}
