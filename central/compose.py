@@ -24,6 +24,7 @@ from central.stores import Stores
 from central.syncing import Syncing
 from central.telling import tell
 from central.transfers import Transfers
+from central.whynot import WhyNot
 from protocol.clock import Clock
 from protocol.errors import Unavailable
 from protocol.ids import CENTRAL
@@ -56,6 +57,7 @@ class HeadOffice:
     transfers: Transfers
     stock: Stock
     sales: Sales
+    whynot: WhyNot
     repricing: Repricing
     alarms: Alarms
     syncing: Syncing
@@ -127,7 +129,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
     )
     books.listeners.append(lambda recorded: tell(hub, recorded))
     catalogue, campaigns = Catalogue(desk), Campaigns(desk)
-    stores = Stores(desk, key)
+    sales, stores = Sales(desk), Stores(desk, key)
     transfers = Transfers(desk)
     repricing = Repricing(desk)
     syncing = Syncing(
@@ -149,7 +151,8 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         accounts=Accounts(desk),
         transfers=transfers,
         stock=Stock(desk),
-        sales=Sales(desk),
+        sales=sales,
+        whynot=WhyNot(desk, sales, campaigns),
         repricing=repricing,
         alarms=Alarms(desk, lambda: _link_fault(syncing)),
         syncing=syncing,
