@@ -115,9 +115,9 @@ class Baskets:
         fact = {"version": kept.version, "line": shown, "unknown": red}
         self._node.hub.publish(f"basket/{till}", fact)
 
-    def empty(self) -> BasketState:
-        """The next sale."""
-        return BasketState(sale=self._node.new_id())
+    def empty(self, before: BasketState) -> BasketState:
+        """The next sale; a scan of the last one that is asked again stays one scan."""
+        return BasketState(sale=self._node.new_id(), taken=before.taken)
 
     def hold(self, till: str, *, person: str, note: str) -> Kept:
         """Move the basket aside and leave the till empty, in one transaction."""
@@ -139,7 +139,7 @@ class Baskets:
                         "held_ms": self._node.clock.read().at_ms,
                     },
                 )
-                kept = self.save(tx, till, self.empty(), kept.version)
+                kept = self.save(tx, till, self.empty(kept.state), kept.version)
             self.tell(till, kept)
         self._node.hub.publish("held", {})
         return kept

@@ -22,7 +22,7 @@ from edge.room import Room
 from edge.rules import Rules
 from edge.shifts import Shift, Shifts
 from edge.tables import copy_counter
-from edge.till import unknown
+from edge.till import BasketState, unknown
 from edge.views import PaidSale, TenderIn
 from protocol.clock import Reading
 from protocol.codec import Draft, body_of, decode
@@ -114,6 +114,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     body: SaleCompleted
     draft: Draft
     paper: list[Block]
+    next_state: BasketState  # the till after it
 
 
 class Checkout:
@@ -136,7 +137,7 @@ class Checkout:
                 prepared = self._prepare(connection, (till, sale, person), tenders)
             self._commit(till, prepared)
         floor.printing.wake(till)
-        floor.baskets.tell(till, Kept(floor.baskets.empty(), prepared.kept.version + 1))
+        floor.baskets.tell(till, Kept(prepared.next_state, prepared.kept.version + 1))
         return paid(prepared.body, prepared.draft.at.at_ms, again=False)
 
     def _prepare(
@@ -167,7 +168,7 @@ class Checkout:
         )
         paper = floor.papers.sale(connection, body, reading.at_ms)
         draft = self._node.draft(body, event=sale, at=reading, till=till, actor=person)
-        return _Prepared(kept, shift, number, body, draft, paper)
+        return _Prepared(kept, shift, number, body, draft, paper, floor.baskets.empty(kept.state))
 
     def _date(self, reading: Reading) -> str:
         s = self._node.settings
@@ -243,7 +244,7 @@ class Checkout:
         with self._node.books.begin() as tx:
             self._node.books.record(tx, {self._node.stream: drafts})
             floor.numbering.use(tx, prepared.number)
-            floor.baskets.save(tx, till, floor.baskets.empty(), prepared.kept.version)
+            floor.baskets.save(tx, till, prepared.next_state, prepared.kept.version)
             floor.shifts.add_sale(
                 tx,
                 prepared.shift,

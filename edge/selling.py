@@ -152,16 +152,33 @@ class Selling:
     # -- ring up ------------------------------------------------------------------------------
 
     def scan(
-        self, till: str, raw: str, person: str, *, expect_version: int | None = None
+        self,
+        till: str,
+        raw: str,
+        person: str,
+        *,
+        scan_id: str = "",
+        qty_milli: int | None = None,
     ) -> BasketView:
-        """One scan or typed code. A code that is not known becomes a red row; nothing is lost."""
+        """One scan or typed code. A code that is not known becomes a red row; nothing is lost.
+
+        `scan_id` is made by who scans; the same id again is the same scan. `qty_milli` is so many
+        of it.
+        """
         self._may_sell(till, person)
         reading = self._node.clock.read()
         with self._node.books.database.reading() as connection:
-            row = self._recogniser.row(connection, raw, reading)
-        return self._changed(till, lambda state: pure.add(state, row), expect_version)
+            row = pure.times(self._recogniser.row(connection, raw, reading), qty_milli)
+        return self._added(till, row, scan_id)
 
-    def add_product(self, till: str, sku: str, qty_milli: int, *, person: str) -> BasketView:
+    def _added(self, till: str, row: pure.BasketLine, scan_id: str) -> BasketView:
+        return self._changed(
+            till, lambda state: pure.once(state, scan_id, lambda s: pure.add(s, row)), None
+        )
+
+    def add_product(
+        self, till: str, sku: str, qty_milli: int, *, person: str, scan_id: str = ""
+    ) -> BasketView:
         """A product picked from a list or search."""
         self._may_sell(till, person)
         reading = self._node.clock.read()
@@ -169,7 +186,7 @@ class Selling:
             product = self._recogniser.by_sku(connection, sku)
             check_precision(qty_milli, decimals=product.decimals)
             row = self._recogniser.product_row(connection, Found(product, qty_milli, ""), reading)
-        return self._changed(till, lambda state: pure.add(state, row), None)
+        return self._added(till, row, scan_id)
 
     def set_quantity(
         self,
@@ -207,7 +224,7 @@ class Selling:
     def clear(self, till: str, *, person: str) -> BasketView:
         """Void the whole sale before payment; the page asks first."""
         self._may_sell(till, person)
-        return self._changed(till, lambda _: self._floor.baskets.empty(), None)
+        return self._changed(till, self._floor.baskets.empty, None)
 
     def _may_sell(self, till: str, person: str) -> None:
         self._node.settings.till(till)

@@ -1,5 +1,6 @@
 """The sale in progress, pure: what lies on the counter and what one may do with it."""
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from protocol.errors import Refusal, define
 from protocol.quantity import MILLI_MAX, check_precision
 
 LINES_MAX: Final = 500
+TAKEN_MAX: Final = 64
 CODE_MAX: Final = 120  # of a raw code that is kept in a red row
 
 define(
@@ -66,6 +68,7 @@ class BasketState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lines: tuple[BasketLine, ...] = ()
     next_line: int = 1
     shown_line: int = 0  # the row that changed last
+    taken: tuple[str, ...] = ()  # ids of the newest scans: asked again, they are not doubled
 
 
 def line_of(state: BasketState, line: int) -> BasketLine:
@@ -108,6 +111,25 @@ def add(state: BasketState, new: BasketLine) -> BasketState:
     )
     grown_state = _with(state, (*state.lines, placed), placed.line)
     return msgspec.structs.replace(grown_state, next_line=state.next_line + 1)
+
+
+def once(
+    state: BasketState, scan_id: str, step: Callable[[BasketState], BasketState]
+) -> BasketState:
+    """Do a step under its id; the same id again changes nothing, even after a power cut."""
+    if not scan_id:
+        return step(state)
+    if scan_id in state.taken:
+        return state
+    return msgspec.structs.replace(step(state), taken=(*state.taken, scan_id)[-TAKEN_MAX:])
+
+
+def times(row: BasketLine, qty_milli: int | None) -> BasketLine:
+    """So many of what one scan stands for (a case of 12 scanned as `3*` is 36)."""
+    if qty_milli is None or row.kind == "unknown":
+        return row
+    qty = check_precision(row.qty_milli * qty_milli // 1000, decimals=row.decimals)
+    return msgspec.structs.replace(row, qty_milli=qty)
 
 
 def _bounded(qty_milli: int) -> int:

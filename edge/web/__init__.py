@@ -15,7 +15,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from edge.compose import Shop
 from edge.web import faults, language, shapes
-from edge.web.api import Seen, till_api
+from edge.web.api import till_api
 from edge.web.documents import documents_api
 from edge.web.live import Streams, live
 from edge.web.session import session
@@ -58,7 +58,6 @@ def create_app(shop: Shop) -> OpenAPI:
     app.config["TESTING"] = bool(os.environ.get("PYTEST_CURRENT_TEST"))
     app.extensions["tillmesh_shop"] = shop
     app.extensions["tillmesh_streams"] = Streams()
-    app.extensions["tillmesh_seen"] = Seen()
     language.set_up(app)
     faults.register(app)
     app.jinja_env.filters.update(FILTERS)

@@ -1,11 +1,8 @@
 """The till's JSON API: one call, one verb of `edge.selling`. Answers carry the whole basket."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
@@ -16,8 +13,6 @@ from edge.web.shapes import answers, give
 from edge.web.visitor import needs, shop, visitor
 from edge.web.wording import clock_text, person_name
 
-SEEN_MAX: Final = 4_000
-
 till_api = APIBlueprint(
     "till_api",
     __name__,
@@ -25,37 +20,6 @@ till_api = APIBlueprint(
     abp_tags=[Tag(name="till", description="The sale in progress")],
     abp_security=s.WRITING,
 )
-
-
-class Seen:
-    """Ids of scans that were already taken, so that a scan asked again is not rung up twice.
-
-    A lock per till also keeps the order in which the page sent them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tills: dict[str, threading.Lock] = {}
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def once(self, till: str, scan: str, take: Callable[[], BasketView]) -> BasketView:
-        """Run `take` unless this id was taken before."""
-        with self._lock:
-            gate = self._tills.setdefault(till, threading.Lock())
-        with gate:
-            if scan in self._ids:
-                return shop().selling.view(till)
-            view = take()
-            self._ids[scan] = None
-            while len(self._ids) > SEEN_MAX:
-                self._ids.popitem(last=False)
-            return view
-
-
-def seen() -> Seen:
-    """Those of this application."""
-    found: Seen = current_app.extensions["tillmesh_seen"]
-    return found
 
 
 @till_api.get("/till/basket", responses=answers(BasketView), security=s.READING)
@@ -69,17 +33,12 @@ def basket() -> Response:
 @needs("sell", till=True)
 def scan(body: s.ScanBody) -> Response:
     """Ring up one code. A code that is not known becomes a red row."""
-    who, selling = visitor(), shop().selling
-
-    def take() -> BasketView:
-        view = selling.scan(who.till, body.raw, who.person)
-        row = next((x for x in view.lines if x.line == view.shown_line), None)
-        if body.qty_milli is None or row is None or row.kind != "product":
-            return view
-        wanted = row.qty_milli - 1000 + body.qty_milli
-        return selling.set_quantity(who.till, row.line, wanted, person=who.person)
-
-    return give(seen().once(who.till, body.id, take))
+    who = visitor()
+    return give(
+        shop().selling.scan(
+            who.till, body.raw, who.person, scan_id=body.id, qty_milli=body.qty_milli
+        )
+    )
 
 
 @till_api.post("/till/add", responses=answers(BasketView))
@@ -87,11 +46,11 @@ def scan(body: s.ScanBody) -> Response:
 def add(body: s.AddBody) -> Response:
     """Ring up a product picked from a list."""
     who = visitor()
-
-    def take() -> BasketView:
-        return shop().selling.add_product(who.till, body.sku, body.qty_milli, person=who.person)
-
-    return give(seen().once(who.till, body.id, take))
+    return give(
+        shop().selling.add_product(
+            who.till, body.sku, body.qty_milli, person=who.person, scan_id=body.id
+        )
+    )
 
 
 @till_api.post("/till/lines/<int:line>/quantity", responses=answers(BasketView))

@@ -269,3 +269,19 @@ def test_search_by_name_code_and_id(shop: Shop) -> None:
     hit = shop.selling.search("牛奶")[0]
     assert hit.price is not None
     assert hit.price.price_minor == 880
+
+
+def test_a_scan_asked_again_after_a_power_cut_stays_one_scan(open_shop: Shop) -> None:
+    first = open_shop.selling.scan("1", BUN, "anna", scan_id="k1", qty_milli=3000)
+    assert [x.qty_milli for x in first.lines] == [3000]
+    with open_shop.books.database.reading() as connection:  # all that a restart would find
+        kept = open_shop.selling._floor.baskets.load(connection, "1")
+    assert kept.state.taken == ("k1",)
+    again = open_shop.selling.scan("1", BUN, "anna", scan_id="k1", qty_milli=3000)
+    assert [x.qty_milli for x in again.lines] == [3000]
+    open_shop.selling.add_product("1", "milk", 1000, person="anna", scan_id="k2")
+    view = open_shop.selling.add_product("1", "milk", 1000, person="anna", scan_id="k2")
+    assert [x.qty_milli for x in view.lines] == [3000, 1000]
+    pay = [TenderIn("cash", view.total_minor)]
+    open_shop.selling.pay("1", view.sale, pay, person="anna")
+    assert open_shop.selling.scan("1", MILK, "anna", scan_id="k2").lines == ()
