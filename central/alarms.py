@@ -109,8 +109,8 @@ define(
             "请让门店查看健康页面。",
         ),
         "ALARM_BROKER": (
-            "Head office does not reach the message broker: {detail}.",
-            "总部无法连接消息服务器：{detail}。",
+            "The message broker at {address} does not answer head office.",
+            "消息服务器 {address} 没有响应总部。",
         ),
         "ALARM_BROKER_DO": (
             "Start the broker or correct its address in the settings. Shops go on selling.",
@@ -266,20 +266,23 @@ LOOKS: Final[tuple[Look, ...]] = (
 
 
 class Alarms:
-    """Looks for what is wrong, each time anew. `link_fault` answers "" while the broker is up."""
+    """Looks for what is wrong, each time anew.
 
-    def __init__(self, desk: Desk, link_fault: Callable[[], str]) -> None:
+    `deaf_broker` gives the address of a broker that does not answer, "" while it does.
+    """
+
+    def __init__(self, desk: Desk, deaf_broker: Callable[[], str]) -> None:
         self._desk = desk
-        self._link_fault = link_fault
+        self._deaf_broker = deaf_broker
 
     def alarms(self) -> list[Alarm]:
         """All alarms, the worst and newest first."""
         now = self._desk.clock.read().at_ms
         with self._desk.books.database.reading() as connection:
             found = [alarm for look in LOOKS for alarm in look(connection, now)]
-        fault = self._link_fault()
-        if fault:
-            params = {"detail": fault}
+        silent = self._deaf_broker()
+        if silent:
+            params = {"address": silent}
             found.append(
                 Alarm(code="ALARM_BROKER", level="bad", subject="broker", at_ms=now, params=params)
             )

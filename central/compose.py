@@ -10,6 +10,7 @@ from central.accounts import Accounts
 from central.alarms import Alarms
 from central.campaigns import Campaigns
 from central.catalogue import Catalogue
+from central.coverage import Coverage
 from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
@@ -51,6 +52,7 @@ class HeadOffice:
     campaigns: Campaigns
     remedies: Remedies
     preflighting: Preflighting
+    coverage: Coverage
     stores: Stores
     people: People
     accounts: Accounts
@@ -108,9 +110,10 @@ def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
     return NtpClock(settings.ntp_servers, high_water, save)
 
 
-def _link_fault(syncing: Syncing) -> str:
-    state = syncing.status()
-    return "" if state.broker_up else state.fault or "not connected"
+def _deaf_broker(syncing: Syncing, settings: Settings) -> str:
+    """The broker's address while it does not answer, else nothing."""
+    mqtt = settings.mqtt
+    return "" if syncing.status().broker_up else f"{mqtt.host}:{mqtt.port}"
 
 
 def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
@@ -146,6 +149,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         campaigns=campaigns,
         remedies=Remedies(desk, campaigns, catalogue),
         preflighting=Preflighting(desk),
+        coverage=Coverage(desk),
         stores=stores,
         people=People(desk, stores),
         accounts=Accounts(desk),
@@ -154,7 +158,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         sales=sales,
         whynot=WhyNot(desk, sales, campaigns),
         repricing=repricing,
-        alarms=Alarms(desk, lambda: _link_fault(syncing)),
+        alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
         syncing=syncing,
         overhearing=Overhearing(books),
     )

@@ -34,8 +34,8 @@ define(
             "磁盘剩余 {free_mb} MB；低于 {need_mb} MB 将无法销售。",
         ),
         "HEALTH_BROKER": (
-            "The network to head office is down ({detail}).",
-            "与总部的网络已断开（{detail}）。",
+            "The network to head office is down; nobody answers at {address}.",
+            "与总部的网络已断开，{address} 没有响应。",
         ),
         "HEALTH_CENTRAL": (
             "The network works, but head office does not answer.",
@@ -248,7 +248,8 @@ class Health:
         elif link.broker_up:
             found.append(verdict("broker", "ok"))
         else:
-            why = _say("HEALTH_BROKER", detail=link.fault[:120] or "-")
+            mqtt = self._parts.node.settings.mqtt
+            why = _say("HEALTH_BROKER", address=f"{mqtt.host}:{mqtt.port}")
             found.append(verdict("broker", "warn", why))
         if link.stopped:
             why = _say("HEALTH_STOPPED", detail=link.stopped[:120])
