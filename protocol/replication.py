@@ -169,6 +169,9 @@ class Sender:
         if not self.greeted:
             return False
         self.credit = max(1, cursor.credit)
+        if cursor.status == "welcome":  # the answer to our hello: a restored peer may hold less
+            self.greet(cursor, records)
+            return True
         if cursor.status == "refused":
             self.stopped = cursor.reason or "refused"
             self.flights.clear()

@@ -5,7 +5,7 @@ sending node over its header and the last hash, which the chain ties to every by
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,11 @@ PROTOCOL = 1
 MESSAGE_BYTES_MAX = 128 * 1024
 BATCH_EVENTS_MAX = 100
 BATCH_BYTES_MAX = 64_000
+
+NUMBER_MAX = 2**53  # what every peer, database and browser holds exactly
+Count = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+Number = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\0]*\Z")]
 
 Sign = Callable[[bytes], str]
 Check = Callable[[bytes, str], bool]
@@ -37,26 +42,26 @@ define(
 class Clk(msgspec.Struct, frozen=True):
     """The sender's clock: state, distance to the receiver's if known, uncertainty."""
 
-    state: str
-    u_ms: int
-    at_ms: int
+    state: Text
+    u_ms: Count
+    at_ms: Count
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A run of events of one stream and one epoch, as it travels."""
 
-    p: int = PROTOCOL
-    ct: str = "json"
-    node: str  # who sends and signs
-    epoch: str
-    stream: str
-    first: int
-    n: int
-    prev: str  # hash before the first event
-    last: str  # hash of the last event
-    sent: int
+    p: Number = PROTOCOL
+    ct: Text = "json"
+    node: Text  # who sends and signs
+    epoch: Text
+    stream: Text
+    first: Count
+    n: Count
+    prev: Text  # hash before the first event
+    last: Text  # hash of the last event
+    sent: Count
     clk: Clk
-    sig: str = ""
+    sig: Text = ""
     events: tuple[msgspec.Raw, ...]
 
     def signed_part(self) -> bytes:
@@ -84,24 +89,24 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """How far a follower holds a stream; also the cumulative acknowledgement, sent after COMMIT."""
 
-    stream: str
-    epoch: str
-    upto: int
-    hash: str
-    status: str = "ok"  # ok, gap, fork, refused, busy
-    credit: int = 400  # events that may be in flight
-    reason: str = ""
+    stream: Text
+    epoch: Text
+    upto: Count
+    hash: Text
+    status: Text = "ok"  # ok, gap, fork, refused, busy, welcome
+    credit: Count = 400  # events that may be in flight
+    reason: Text = ""
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Acknowledgements of one follower, signed like a batch."""
 
-    p: int = PROTOCOL
-    node: str
-    sess: str
-    now: int
+    p: Number = PROTOCOL
+    node: Text
+    sess: Text
+    now: Count
     cursors: tuple[Cursor, ...]
-    sig: str = ""
+    sig: Text = ""
 
     def signed_part(self) -> bytes:
         """The bytes under the signature."""
@@ -111,16 +116,16 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Birth of a connection: what this node writes, and how far it follows the other side."""
 
-    p: int = PROTOCOL
+    p: Number = PROTOCOL
     alive: bool = True
-    node: str
-    sess: str
-    epoch: str
+    node: Text
+    sess: Text
+    epoch: Text
     heads: tuple[Cursor, ...]  # streams this node writes
     cursors: tuple[Cursor, ...]  # streams this node follows
-    version: str = ""
-    now: int = 0
-    sig: str = ""
+    version: Text = ""
+    now: Count = 0
+    sig: Text = ""
 
     def signed_part(self) -> bytes:
         """The bytes under the signature."""
@@ -142,47 +147,47 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Every 15 s: how the node is."""
 
-    p: int = PROTOCOL
-    node: str
-    sess: str
-    now: int
-    head: int
-    acked: int
+    p: Number = PROTOCOL
+    node: Text
+    sess: Text
+    now: Count
+    head: Count
+    acked: Count
     clk: Clk
     cursors: tuple[Cursor, ...] = ()
-    health: dict[str, str] = {}  # part -> "ok" or a code
-    disk_free: int = 0
-    unsynced: int = 0
-    version: str = ""
+    health: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}  # part -> ok or a code
+    disk_free: Count = 0
+    unsynced: Count = 0
+    version: Text = ""
 
 
 class StockFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Neighbours' stock: absolute figures at a position; a newer position wins."""
 
-    p: int = PROTOCOL
-    store: str
-    epoch: str
-    upto: int
-    at: int
+    p: Number = PROTOCOL
+    store: Text
+    epoch: Text
+    upto: Count
+    at: Count
     full: bool = False
-    figures: tuple[tuple[str, int], ...]  # (sku, on hand in thousandths)
+    figures: tuple[tuple[Text, Number], ...]  # (sku, on hand in thousandths)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A question to head office, answered on `rsp`."""
 
-    p: int = PROTOCOL
-    node: str
-    kind: str  # stock: the full picture of the neighbours' shelves
+    p: Number = PROTOCOL
+    node: Text
+    kind: Text  # stock: the full picture of the neighbours' shelves
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """Head office's time, every 10 s, signed."""
 
-    p: int = PROTOCOL
-    node: str
+    p: Number = PROTOCOL
+    node: Text
     clk: Clk
-    sig: str = ""
+    sig: Text = ""
 
     def signed_part(self) -> bytes:
         """The bytes under the signature."""

@@ -203,8 +203,9 @@ class SqlJournal:
     ) -> None:
         """Store what a follower accepted and move the cursor.
 
-        A fork keeps both branches. The newest branch becomes the main line of a followed stream;
-        in the stream that this node writes itself, its own line stays the main one.
+        A fork keeps both branches. The newest incarnation becomes the main line of a followed
+        stream (what still arrives of an older one does not); in the stream that this node writes
+        itself, its own line stays the main one.
         """
         stream = verdict.events[0].stream
         head = lock_head(tx, stream)
@@ -241,7 +242,8 @@ class SqlJournal:
                 "at_ms": at_ms,
             },
         )
-        if on or stream_owner(stream) == self.node:  # our own line is the one that is sent
+        late = decode(verdict.events[0].data).type != EpochStarted.__name__
+        if on or late or stream_owner(stream) == self.node:  # our own line is the one that is sent
             return side
         tx.execute(
             update(journal)

@@ -249,6 +249,23 @@ def test_a_fork_of_a_followed_stream_keeps_and_counts_both_branches(central: Boo
     assert central.verify() == []
 
 
+def test_what_arrives_late_of_a_dead_branch_does_not_become_the_main_line(central: Books) -> None:
+    """The incarnation that lives is the one that started an epoch, whatever comes first."""
+    trunk, old, new = _forked()
+    kept(central, trunk)
+    kept(central, new)
+    verdict = keep(central, old, prev=trunk[-1].position.hash)
+    assert isinstance(verdict, Accepted)
+    assert verdict.fork
+    with central.database.reading() as c:
+        assert SqlRecords(c).head("shop/a") == new[-1].position
+        assert len(c.execute(select(fork)).all()) == 1
+    older = branch("shop/a", [received("o3")], after=old[-1].position)
+    kept(central, older, prev=old[-1].position.hash)
+    assert stock(central)["shop/a", "bun"] == 6000
+    assert central.verify() == []
+
+
 @pytest.mark.parametrize("rebooted", [False, True])
 def test_a_fork_in_our_own_stream_leaves_our_line_the_main_one(boot: Boot, rebooted: bool) -> None:
     """A restored shop sold before it asked; its lost events come back, even after a reboot.

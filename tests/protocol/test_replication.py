@@ -218,6 +218,18 @@ def test_a_gap_starts_again_after_the_followers_place() -> None:
     assert sender.due(14) == 3
 
 
+def test_a_welcome_may_be_lower_than_what_was_acknowledged() -> None:
+    """Head office was restored from a backup; it must get again what it had acknowledged."""
+    store = holding(WHOLE)
+    sender = greeted(store, TRUNK[6].position)
+    sender.sent(0, 15)
+    assert sender.on_ack(1, told(WHOLE[-1].position), store)
+    assert not sender.on_ack(2, told(TRUNK[2].position), store)  # old news
+    assert sender.on_ack(2, told(TRUNK[2].position, status="welcome"), store)
+    assert sender.acked == TRUNK[2].position
+    assert sender.due(15) == 3
+
+
 def test_a_lost_link_waits_for_a_greeting() -> None:
     store = holding(WHOLE)
     sender = greeted(store, TRUNK[2].position)

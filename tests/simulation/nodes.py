@@ -180,7 +180,10 @@ class Node:
                 source.follower(peer).greet(told[stream], self.store)
         if self.central:
             self._give_back(peer, hello)
-            answer = [cursor_at(c.stream, self.store.head(c.stream)) for c in hello.heads]
+            answer = [
+                cursor_at(c.stream, self.store.head(c.stream), status="welcome")
+                for c in hello.heads
+            ]
             self._send_ack(peer, answer, now_ms)
         elif born:
             self._say_hello(now_ms)

@@ -178,7 +178,7 @@ class ListStore(Faulty):
         self._apply(verdict.events[0].stream, verdict)
 
     def _apply(self, stream: str, verdict: Accepted) -> None:
-        """As `SqlJournal.keep`: both branches stay, the newest is the main one of a follower."""
+        """As `SqlJournal.keep`: both stay, the newest incarnation is a follower's main line."""
         self._ops.append((stream, verdict))
         tree = self._trees[stream]
         branch = 0
@@ -192,7 +192,8 @@ class ListStore(Faulty):
             return on
         side = max(tree.branch.values(), default=0) + 1
         ours = stream_owner(stream) == self.node and not self.flips_own_line
-        if on or ours:
+        late = decode(verdict.events[0].data).type != EpochStarted.__name__
+        if on or ours or (late and not self.flips_own_line):
             return side
         for event in tree.main[verdict.parent.seq :]:
             tree.branch[event.position.hash] = side

@@ -152,7 +152,7 @@ class World:
         node.linked(self.now_ms)
         if name in self._hasty:  # restored, and sells while its lost events are on their way
             self._hasty.discard(name)
-            for _ in range(self.rng.randint(1, 4)):
+            for _ in range(3):
                 self.at(self.rng.uniform(1, 120), lambda: self._sells_once(name))
         for topic, payload in self._retained.items():
             if name in self._hearers(topic):
@@ -182,7 +182,8 @@ class World:
 
     def _power_on(self, name: str) -> None:
         self._off.discard(name)
-        self.at(self.rng.uniform(10, 1_000), lambda: self.connect(name))
+        latest_ms = 50 if name in self._hasty else 1_000
+        self.at(self.rng.uniform(10, latest_ms), lambda: self.connect(name))
 
     # -- broker -----------------------------------------------------------------------------
 
@@ -291,8 +292,10 @@ class World:
             self._waits.add(shop)
             return
         self.fault("acts before it asked")
-        self._hasty.add(shop)
-        self.at(back_ms + self.rng.uniform(1, 1_500), lambda: self._sells_once(shop))
+        if self.rng.random() < 0.7:
+            self._hasty.add(shop)
+        else:
+            self.at(back_ms + self.rng.uniform(1, 1_500), lambda: self._sells_once(shop))
 
     # -- business ---------------------------------------------------------------------------
 
@@ -303,10 +306,12 @@ class World:
     def _asks_still(self, shop: str) -> bool:
         """A restored shop waits until it holds what head office has of its stream."""
         if shop in self._waits:
-            theirs = self.nodes[CENTRAL].store.head(shop_stream(shop))
-            mine = self.nodes[shop].store
-            if theirs == ORIGIN or mine.find(shop_stream(shop), theirs.hash):
-                self._waits.discard(shop)
+            stream, central = shop_stream(shop), self.nodes[CENTRAL].store
+            theirs, mine = central.head(stream), self.nodes[shop].store
+            head = mine.head(stream)
+            lacks_it = head != ORIGIN and central.hash_at(stream, head.seq) != head.hash
+            if theirs == ORIGIN or lacks_it or mine.find(stream, theirs.hash):
+                self._waits.discard(shop)  # there is nothing that it could be given back
         return shop in self._waits
 
     def _sell(self, shop: str) -> None:
