@@ -26,6 +26,7 @@ from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
 BEACON_S = 10.0
 FIGURES_S = 0.05  # first change at once, then at most this often per group
 FIGURES_MAX = 1_500  # per message
+FIGURES_BYTES = 100_000
 
 
 class Shop(msgspec.Struct, frozen=True):
@@ -45,6 +46,19 @@ class LinkStatus(msgspec.Struct, frozen=True):
     refused: int
     fault: str
     stopped: dict[str, str]
+
+
+def portions(rows: Sequence[tuple[str, int]]) -> list[tuple[tuple[str, int], ...]]:
+    """Cut figures so that each message is one that a peer takes; at least one portion."""
+    parts: list[tuple[tuple[str, int], ...]] = []
+    start, size = 0, 0
+    for n, (sku, _) in enumerate(rows):
+        more = 6 * len(sku) + 30  # a character is six bytes at most
+        if n > start and (size + more > FIGURES_BYTES or n - start >= FIGURES_MAX):
+            parts.append(tuple(rows[start:n]))
+            start, size = n, 0
+        size += more
+    return [*parts, tuple(rows[start:])]
 
 
 class Figures:
@@ -94,7 +108,13 @@ class Syncing:
         mqtt = settings.mqtt
         self.replicator = Replicator(
             self._side(),
-            Broker(mqtt.host, mqtt.port, client_id=CENTRAL, username=mqtt.username),
+            Broker(
+                mqtt.host,
+                mqtt.port,
+                client_id=CENTRAL,
+                username=mqtt.username,
+                password=mqtt.password(),
+            ),
             books=books,
             key=key,
             clock=clock,
@@ -244,9 +264,9 @@ class Syncing:
                 upto=head.seq,
                 at=at_ms,
                 full=skus is None,
-                figures=tuple(rows[start : start + FIGURES_MAX]),
+                figures=part,
             )
-            for start in range(0, max(1, len(rows)), FIGURES_MAX)
+            for part in portions(rows)
         ]
 
     def _tick(self, now_s: float) -> None:

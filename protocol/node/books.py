@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
+import structlog
 from sqlalchemy import Connection, delete, func, select
 
 from protocol.codec import Draft, body_of, decode
@@ -33,6 +35,17 @@ from protocol.replication import Accepted
 
 REFUSED_ROWS_MAX = 1_000
 Listener = Callable[[Sequence[Recorded]], None]
+log = structlog.get_logger("books")
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A message that was not taken: where it came from, why, and its first bytes."""
+
+    at_ms: int
+    topic: str
+    code: str
+    detail: str
+    sample: bytes
 
 
 def opened(stored: Stored) -> tuple[Recorded, TillmeshError | None]:
@@ -65,7 +78,10 @@ class Books:
         recorded, self._local.recorded = self._local.recorded, []
         if recorded:
             for listener in self.listeners:
-                listener(recorded)
+                try:
+                    listener(recorded)
+                except Exception:  # it is committed: nobody may be told otherwise
+                    log.exception("listener_failed")
 
     def record(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
         """Append as the writer and project; a draft whose id stands in the stream is left out."""
@@ -87,18 +103,23 @@ class Books:
         return recorded
 
     def refuse(self, topic: str, payload: bytes, fault: TillmeshError, *, at_ms: int) -> None:
-        """Keep a refused message's reason and first bytes; only the newest thousand stay."""
+        """Keep a refused message's reason and first bytes."""
+        self.keep_refused([Refused(at_ms, topic, fault.code, fault.sentence("en"), payload)])
+
+    def keep_refused(self, messages: Sequence[Refused]) -> None:
+        """Keep reasons and first bytes in one commit; only the newest thousand stay."""
+        rows = [
+            {
+                "at_ms": one.at_ms,
+                "topic": one.topic[:200].replace("\0", ""),
+                "code": one.code,
+                "detail": one.detail[:1000].replace("\0", ""),
+                "sample": one.sample[:400],
+            }
+            for one in messages
+        ]
         with self.database.begin() as tx:
-            tx.execute(
-                refused.insert(),
-                {
-                    "at_ms": at_ms,
-                    "topic": topic[:200].replace("\0", ""),
-                    "code": fault.code,
-                    "detail": fault.sentence("en")[:1000].replace("\0", ""),
-                    "sample": payload[:400],
-                },
-            )
+            tx.execute(refused.insert(), rows)
             newest = tx.execute(select(func.max(refused.c.n))).scalar() or 0
             tx.execute(delete(refused).where(refused.c.n <= newest - REFUSED_ROWS_MAX))
 

@@ -19,6 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from protocol.wire import MESSAGE_BYTES_MAX
+
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 3  # amqtt never answers an MQTT 5 CONNECT that carries a will
@@ -198,7 +200,9 @@ class MqttLink:
             self._lost = [t for t in self._lost if now - t < 60] + [now]
 
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        self._on_message(Message(message.topic, bytes(message.payload)))
+        # One byte too many is enough to be refused; the rest must not lie in memory.
+        payload = bytes(message.payload[: MESSAGE_BYTES_MAX + 1])
+        self._on_message(Message(message.topic, payload))
 
     @property
     def cloned(self) -> bool:

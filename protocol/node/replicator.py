@@ -5,7 +5,6 @@ sends what followers lack. A `Side` says who is who: topics, keys, which streams
 """
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from protocol import wire
 from protocol.clock import Clock
@@ -20,8 +20,10 @@ from protocol.errors import Corrupt, TillmeshError, Unavailable
 from protocol.journal import Position
 from protocol.node import signing
 from protocol.node.books import Books
+from protocol.node.inbox import Inbox
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
+from protocol.node.refusing import Refusals
 from protocol.node.sending import Sending, cursor_at
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.replication import Accepted, Gap, Known, judge
@@ -31,6 +33,7 @@ from protocol.wire import Ack, Batch, Cursor, Hello
 GROUP_MAX = 64  # messages kept in one transaction
 GREET_AGAIN_S = 2.0
 GAP_QUIET_S = 0.5
+GREETINGS_MAX = 10  # of one peer, within GREET_AGAIN_S; whoever is not answered greets again
 
 log = structlog.get_logger("replication")
 React = Callable[[Connection, Sequence[Recorded]], None]
@@ -97,7 +100,6 @@ class Replicator:
         self.key = key
         self.session = ""
         self.fault = ""
-        self.refused = 0
         self.on_message: Callable[[Topic, Message], None] = lambda *_: None
         self.on_hello: Callable[[str, Hello], None] = lambda *_: None
         self.on_kept: Callable[[list[Recorded]], None] = lambda *_: None
@@ -108,18 +110,21 @@ class Replicator:
         self.link = MqttLink(
             broker,
             side.subscriptions,
-            on_message=self._put,
-            on_up=lambda: self._put("up"),
-            on_down=lambda reason: self._put(f"down {reason}"),
+            on_message=self._arrived,
+            on_up=lambda: self._inbox.tell("up"),
+            on_down=lambda reason: self._inbox.tell(f"down {reason}"),
             will=self._will,
         )
-        self._inbox: queue.SimpleQueue[Message | str] = queue.SimpleQueue()
+        self._inbox = Inbox(self._speaker_of)
+        self._refusals = Refusals(books)
         self.sending = Sending(
             books, key, clock, node=side.node, topics=side.topics, sources_for=side.sources_for
         )
         self._sessions: dict[str, str] = {}  # peer -> its session
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
+        self._greetings: dict[str, list[float]] = {}  # peer -> when, lately
+        self._dropped = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         books.listeners.append(self._committed)
@@ -137,16 +142,22 @@ class Replicator:
         with contextlib.suppress(TillmeshError):
             self._publish(self.side.state_topic, self._hello(alive=False), retain=True)
         self._stopping.set()
-        self._put("stop")
+        self._inbox.tell("stop")
         if self._thread:
             self._thread.join(timeout=5)
+            self._refusals.write(time.monotonic(), all_of_them=True)
         self.link.stop()
 
-    def _put(self, item: Message | str) -> None:
-        self._inbox.put(item)
+    def _arrived(self, message: Message) -> None:
+        self._inbox.put(message)
+
+    def _speaker_of(self, topic: str) -> str:
+        """Who is heard on a topic, by name; all that is not ours is one speaker."""
+        found = self.side.topics.parse(topic)
+        return f"{found.branch}/{found.name}" if found else ""
 
     def _committed(self, recorded: Sequence[Recorded]) -> None:
-        self._put("wake " + " ".join({r.stored.stream for r in recorded}))
+        self._inbox.moved({r.stored.stream for r in recorded})
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -162,23 +173,20 @@ class Replicator:
                 self._stopping.wait(1.0)
 
     def _turn(self) -> None:
-        items: list[Message | str] = []
-        with contextlib.suppress(queue.Empty):
-            items.append(self._inbox.get(timeout=self.side.tick_s))
-            while len(items) < GROUP_MAX:
-                items.append(self._inbox.get_nowait())
+        words, moved, messages = self._inbox.take(self.side.tick_s, GROUP_MAX)
+        for word in words:
+            self._told(word)
+        self.sending.moved(moved)
         group: list[Incoming] = []
-        for item in items:
-            if isinstance(item, Message):
-                self._received(item, group)
-            else:
-                self._told(item)
+        for message in messages:
+            self._received(message, group)
         if group:
             self._ingest(group)
         now = time.monotonic()
         self._tick(now)
         if self.link.up:
             self.sending.pump(self._publish, self.side.batch_topic)
+        self._refusals.write(now)
 
     def _told(self, item: str) -> None:
         word, _, rest = item.partition(" ")
@@ -190,8 +198,6 @@ class Replicator:
             log.warning("link_down", reason=rest)
             self._lost_link()
             self.on_link(False)
-        elif word == "wake":
-            self.sending.moved(rest.split())
 
     def _lost_link(self) -> None:
         self.sending.lost()
@@ -233,31 +239,52 @@ class Replicator:
     # -- listening --------------------------------------------------------------------------
 
     def _received(self, message: Message, group: list[Incoming]) -> None:
-        topic = self.side.topics.parse(message.topic)
         try:
-            if topic is None:
-                raise Corrupt("MESSAGE_UNREADABLE", detail="an unknown topic")
-            if not self.side.hears(topic):
-                return
-            peer = self.side.peer_of(topic)
-            if topic.leaf == "journal":
-                batch = wire.decode(Batch, message.payload)
-                self._check(batch, peer, stream=batch.stream)
-                if not self.side.accepts(peer, batch.stream):
-                    detail = f"{peer} may not send {batch.stream}"
-                    raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
-                group.append(Incoming(peer, message.topic, message.payload, batch))
-            elif topic.leaf == "ack":
-                self._acked(peer, message)
-            elif topic.leaf == "state":
-                if message.payload:
-                    hello = wire.decode(Hello, message.payload)
-                    self._check(hello, peer)
-                    self._greeted(peer, hello)
-            else:
-                self.on_message(topic, message)
+            self._read(message, group)
+        except (Unavailable, OperationalError, InterfaceError):
+            raise  # our database, not the message
         except TillmeshError as fault:
             self.refuse(message.topic, message.payload, fault)
+        except Exception as fault:
+            log.exception("message_not_understood", topic=message.topic[:120])
+            detail = f"{type(fault).__name__}: {fault}"[:200]
+            self.refuse(
+                message.topic, message.payload, Corrupt("MESSAGE_UNREADABLE", detail=detail)
+            )
+
+    def _read(self, message: Message, group: list[Incoming]) -> None:
+        topic = self.side.topics.parse(message.topic)
+        if topic is None:
+            raise Corrupt("MESSAGE_UNREADABLE", detail="an unknown topic")
+        if not self.side.hears(topic):
+            return
+        peer = self.side.peer_of(topic)
+        if topic.leaf == "journal":
+            batch = wire.decode(Batch, message.payload)
+            self._check(batch, peer, stream=batch.stream)
+            if not self.side.accepts(peer, batch.stream):
+                detail = f"{peer} may not send {batch.stream}"
+                raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
+            group.append(Incoming(peer, message.topic, message.payload, batch))
+        elif topic.leaf == "ack":
+            self._acked(peer, message)
+        elif topic.leaf == "state":
+            if message.payload:
+                hello = wire.decode(Hello, message.payload)
+                self._check(hello, peer)
+                if self._may_greet(peer):
+                    self._greeted(peer, hello)
+        else:
+            self.on_message(topic, message)
+
+    def _may_greet(self, peer: str) -> bool:
+        """Every greeting starts all streams anew, so nobody may greet without end."""
+        now = time.monotonic()
+        recent = [t for t in self._greetings.get(peer, ()) if now - t < GREET_AGAIN_S]
+        if len(recent) < GREETINGS_MAX:
+            recent.append(now)
+        self._greetings[peer] = recent
+        return recent[-1] == now
 
     def _check(self, message: Batch | Ack | Hello, peer: str, *, stream: str = "") -> None:
         if message.node != peer:
@@ -270,9 +297,8 @@ class Replicator:
 
     def refuse(self, topic: str, payload: bytes, fault: TillmeshError) -> None:
         """Keep what was refused, with its reason, for the health page."""
-        self.refused += 1
-        log.warning("message_refused", topic=topic[:120], code=fault.code)
-        self.books.refuse(topic, payload, fault, at_ms=self.clock.read().at_ms)
+        if self._refusals.add(topic, payload, fault, at_ms=self.clock.read().at_ms):
+            log.warning("message_refused", topic=topic[:120], code=fault.code)
 
     def _greeted(self, peer: str, hello: Hello) -> None:
         if not hello.alive:
@@ -285,13 +311,10 @@ class Replicator:
         with self.books.database.reading() as connection:
             records = SqlRecords(connection)
             self.sending.greet(peer, hello, records)
+            heads = {c.stream: c for c in hello.heads if self.side.accepts(peer, c.stream)}
             if self.side.returns_own:
-                self.sending.give_back(peer, hello, records)
-            answer = [
-                cursor_at(c.stream, records.head(c.stream))
-                for c in hello.heads
-                if self.side.accepts(peer, c.stream)
-            ]
+                self.sending.give_back(peer, tuple(heads.values()), records)
+            answer = [cursor_at(s, records.head(s), status="welcome") for s in heads]
         if answer:
             self._send_ack(peer, answer)
         elif born:
@@ -388,6 +411,10 @@ class Replicator:
         if self.link.up and not greeted and now - self._hello_at > GREET_AGAIN_S:
             self._say_hello()
         self.on_tick(now)
+        dropped, self._dropped = self._inbox.dropped - self._dropped, self._inbox.dropped
+        if dropped:
+            detail = f"{dropped} messages came faster than they could be read, and were dropped"
+            self.refuse("-", b"", Corrupt("MESSAGE_UNREADABLE", detail=detail))
 
     def status(self) -> Status:
         """A snapshot from any thread."""
@@ -409,7 +436,7 @@ class Replicator:
             greeted=tuple(sorted(greeted)),
             unsynced=unsynced,
             resends=resends,
-            refused=self.refused,
+            refused=self._refusals.count,
             fault=self.fault,
             stopped=stopped,
         )

@@ -1,13 +1,15 @@
 """What leaves a node: its sources, their followers, and the batches cut for them."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection
 
 from protocol import wire
 from protocol.clock import Clock
+from protocol.errors import Unavailable
 from protocol.journal import ORIGIN, Position, Stored
 from protocol.node.books import Books
 from protocol.node.signing import NodeKey
@@ -17,6 +19,7 @@ from protocol.topics import Topics
 from protocol.wire import Ack, Batch, Clk, Cursor, Hello
 
 SAVE_ACK_S = 1.0
+ASK_AGAIN_MS = 100
 LOOK_S = 1.0  # other processes (the command line) append too, and cannot wake us
 Publish = Callable[[str, Batch], bool]  # topic, batch -> did it leave
 
@@ -65,6 +68,7 @@ class Sending:
         self._limits: dict[str, int] = {}  # stream given back to its writer -> up to where
         self._heads: dict[str, int] = {}
         self._unsaved: dict[tuple[str, str], Position] = {}
+        self._asked_ms: dict[Sender, int] = {}
         self._saved_at = 0.0
         self._looked_at = 0.0
 
@@ -94,9 +98,9 @@ class Sending:
             if stream in told:
                 source.follower(peer).greet(told[stream], records)
 
-    def give_back(self, peer: str, hello: Hello, records: SqlRecords) -> None:
+    def give_back(self, peer: str, heads: Iterable[Cursor], records: SqlRecords) -> None:
         """A shop restored from a backup lacks its own newest events: we are its backup."""
-        for told in hello.heads:
+        for told in heads:
             ours = records.head(told.stream)
             known = told.upto == 0 or records.hash_at(told.stream, told.upto) == told.hash
             self._limits[told.stream] = ours.seq if known and ours.seq > told.upto else 0
@@ -110,17 +114,31 @@ class Sending:
             records = SqlRecords(connection)
             shared = dict(self._sources_for(peer))
             for cursor in ack.cursors:
-                if cursor.stream not in self.sources and cursor.stream not in shared:
+                if not self._may_have(peer, cursor.stream, shared):
                     continue
                 source = self._source(
                     cursor.stream, records, shared=shared.get(cursor.stream, False)
                 )
                 sender = source.follower(peer)
+                if cursor.status == "gap" and not self._may_ask_again(sender, now_ms):
+                    continue
                 if not sender.greeted:
                     sender.greet(cursor, records)
                     self._unsaved[peer, cursor.stream] = sender.acked
                 elif sender.on_ack(now_ms, cursor, records):
                     self._unsaved[peer, cursor.stream] = sender.acked
+
+    def _may_have(self, peer: str, stream: str, granted: Mapping[str, bool]) -> bool:
+        """Is it a stream for this peer, or its own that we give back?"""
+        source = self.sources.get(stream)
+        return stream in granted or (source is not None and peer in source.senders)
+
+    def _may_ask_again(self, sender: Sender, now_ms: int) -> bool:
+        """A short question has a long answer, so a peer may not ask without end."""
+        if now_ms - self._asked_ms.get(sender, -ASK_AGAIN_MS) < ASK_AGAIN_MS:
+            return False
+        self._asked_ms[sender] = now_ms
+        return True
 
     def pump(
         self, publish: Callable[[str, Batch], bool], batch_topic: Callable[[str], str]
@@ -205,11 +223,15 @@ class Sending:
             self._heads.clear()
         if self._unsaved and now_s - self._saved_at > SAVE_ACK_S:
             self._saved_at = now_s
-            unsaved, self._unsaved = self._unsaved, {}
-            with self.books.database.begin() as tx:
-                for (peer, stream), acked in unsaved.items():
-                    self.books.journal.save_ack(tx, peer, stream, acked)
+            with contextlib.suppress(Unavailable):  # it only saves work: later, then
+                self._save_acks()
         return greeted
+
+    def _save_acks(self) -> None:
+        with self.books.database.begin() as tx:
+            for (peer, stream), acked in self._unsaved.items():
+                self.books.journal.save_ack(tx, peer, stream, acked)
+        self._unsaved = {}
 
     def senders(self) -> list[tuple[str, Source, Sender]]:
         """A snapshot (peer, source, sender) for whoever shows the state."""
