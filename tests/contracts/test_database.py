@@ -117,7 +117,7 @@ def test_readers_do_not_wait_for_the_writer(shop: Books) -> None:
 
 
 def test_a_server_that_is_away_is_named(open_database: OpenDatabase) -> None:
-    with postgres_server() as server:
+    with postgres_server(durable=True) as server:  # a killed one must keep its tables
         books = books_at(open_database(server.fresh_database()), "central")
         _sell(books, "x")
         server.kill()
