@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import structlog
 
 from central import doctor as doctoring
 from central.backup import back_up
@@ -103,6 +104,8 @@ class Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, path: Path) -> None:
     """Head office of Tillmesh."""
+    os.umask(0o077)  # keys, hashes and passwords are for this account only
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     ctx.obj = path
 
 
@@ -312,7 +315,7 @@ def accept_node(path: Path, line: tuple[str, ...]) -> None:
 @main.command("add-person")
 @click.argument("person")
 @click.option("--name", required=True)
-@click.option("--role", required=True)
+@click.option("--role", type=click.Choice(["cashier", "manager", "buyer", "admin"]), required=True)
 @click.option("--store", "stores", multiple=True, required=True, help="Several times.")
 @click.option("--pin-env", default="", help="Take the PIN from this variable.")
 @click.pass_obj

@@ -32,8 +32,8 @@ _hasher: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 define(
     {
         "PIN_SHAPE": (
-            "A PIN for this role has {least} to {most} digits, not all the same.",
-            "该角色的 PIN 须为 {least} 到 {most} 位数字，且不能全部相同。",
+            "A PIN has 4 to 6 digits, for a manager always 6, and not all the same.",
+            "PIN 为 4 到 6 位数字（店长必须 6 位），且不能全部相同。",
         ),
         "PIN_TAKEN": (
             "Somebody in {store} has this PIN already. Choose another one.",
@@ -87,7 +87,7 @@ def check_pin(pin: str, role: str) -> str:
     least = PIN_DIGITS_MIN.get(role, PIN_DIGITS_MAX)
     right = pin.isascii() and pin.isdigit() and least <= len(pin) <= PIN_DIGITS_MAX
     if not right or len(set(pin)) == 1:
-        raise Refusal("PIN_SHAPE", least=least, most=PIN_DIGITS_MAX)
+        raise Refusal("PIN_SHAPE")
     return pin
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from protocol.errors import Refusal, define
 from protocol.ids import check_id
+from protocol.node.signing import read_secret
 
 define(
     {
@@ -43,6 +44,11 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 1883
     username: str = "central"
+    password_file: Path | None = None  # one line, readable by this account only
+
+    def password(self) -> str:
+        """The broker's password; SECRET_MISSING when its file cannot be read."""
+        return read_secret(self.password_file) if self.password_file else ""
 
 
 class Public(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +167,7 @@ _OPTIONAL: Final[dict[str, Kind]] = {
     "mqtt.host": _host,
     "mqtt.port": _port,
     "mqtt.username": _text,
+    "mqtt.password_file": _text,
     "public.broker_host": _host,
     "public.broker_port": _port,
     "public.url": _url,
@@ -216,7 +223,7 @@ def load(path: Path) -> Settings:
         data_dir=data_dir,
         database_url=good.get("database_url") or sqlite_url(data_dir),
         http=Http(**_part(good, "http")),
-        mqtt=Mqtt(**_part(good, "mqtt")),
+        mqtt=Mqtt(**_mqtt(good, home)),
         public=Public(**_part(good, "public")),
         ntp_servers=good.get("ntp_servers", ()),
         backup_dir=home / backup if backup else None,
@@ -244,12 +251,19 @@ port = {http_port}
 host = {mqtt_host}
 port = {mqtt_port}
 username = {username}
+{password}
 
 [public]                    # the same, as shops reach it: this stands in their joining files
 broker_host = {broker_host}
 broker_port = {broker_port}
 url = {url}
 """
+
+
+def _mqtt(good: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    part = _part(good, "mqtt")
+    file = part.get("password_file")
+    return {**part, "password_file": home / file} if file else part
 
 
 def write(settings: Settings, path: Path) -> None:
@@ -281,6 +295,11 @@ def write(settings: Settings, path: Path) -> None:
             mqtt_host=quoted(settings.mqtt.host),
             mqtt_port=settings.mqtt.port,
             username=quoted(settings.mqtt.username),
+            password=(
+                f"password_file = {quoted(settings.mqtt.password_file)}"
+                if settings.mqtt.password_file
+                else '# password_file = "mqtt-password"'
+            ),
             broker_host=quoted(settings.public.broker_host),
             broker_port=settings.public.broker_port,
             url=quoted(settings.public.url),

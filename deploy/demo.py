@@ -119,7 +119,7 @@ def _welcome(chain: Chain, seconds: float) -> list[str]:
                 if store["store"] in stores
             ),
         ]
-    more = f"tillmesh-edge -s {chain.shops['S1'].settings} pair"
+    more = f".venv/bin/tillmesh-edge -s {chain.shops['S1'].settings} pair"
     return [*lines, "", f"Another pairing code: {more}", "Ctrl-C ends it; every start is fresh."]
 
 

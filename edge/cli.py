@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from edge.compose import Shop, compose, open_books, open_node, read_pepper
 from edge.joining import join, read_joining
@@ -82,6 +83,8 @@ def main() -> None:
 @click.pass_context
 def commands(ctx: click.Context, path: Path) -> None:
     """The node of one Tillmesh shop."""
+    os.umask(0o077)  # keys, hashes and passwords are for this account only
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     ctx.obj = path
 
 

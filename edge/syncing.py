@@ -85,7 +85,7 @@ class Syncing:
         mqtt = self._settings.mqtt
         password = ""
         if mqtt.password_file:
-            password = Path(mqtt.password_file).read_text(encoding="utf-8").strip()
+            password = signing.read_secret(Path(mqtt.password_file))
         return Broker(
             mqtt.host,
             mqtt.port,

@@ -16,6 +16,11 @@ from protocol.errors import Unavailable, define
 
 define(
     {
+        "SECRET_MISSING": (
+            "The file {path} with the broker's password is missing or unreadable. Nothing was "
+            "started. Put it back, or take it out of the settings.",
+            "消息服务器密码文件 {path} 缺失或无法读取，程序未启动。请放回该文件，或从设置中去掉。",
+        ),
         "KEY_MISSING": (
             "The node's key file {path} is missing or unreadable. Restore it from your backup, or "
             "join this shop anew.",
@@ -23,6 +28,14 @@ define(
         ),
     }
 )
+
+
+def read_secret(path: Path) -> str:
+    """A secret kept in a file of its own, such as the broker's password; SECRET_MISSING."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise Unavailable("SECRET_MISSING", path=str(path)) from None
 
 
 class NodeKey:
