@@ -163,9 +163,10 @@ class Campaigns:
                 upsert(tx, rule_draft).on_conflict_do_update(index_elements=["rule"], set_=values),
                 {"rule": rule, **values},
             )
-        return self._faults_of_text(rule, text)
+        return self.faults_of_text(rule, text)
 
-    def _faults_of_text(self, rule: str, text: str) -> tuple[Fault, ...]:
+    def faults_of_text(self, rule: str, text: str) -> tuple[Fault, ...]:
+        """Every fault of a draft's text."""
         try:
             document = msgspec.json.decode(text)
         except msgspec.DecodeError as fault:
@@ -200,7 +201,7 @@ class Campaigns:
             draft = _draft(tx, rule)
             if draft is None:
                 raise Refusal("DRAFT_NONE", rule=rule[:40])
-            faults = self._faults_of_text(rule, draft.text)
+            faults = self.faults_of_text(rule, draft.text)
             if faults:
                 raise RuleFaults(rule, faults)
             document = {**msgspec.json.decode(draft.text), "id": rule}

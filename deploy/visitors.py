@@ -140,4 +140,6 @@ class Officer(Visitor):
         """Draft and publish a promotion."""
         self.page("/promotions/new")
         text = json.dumps({"id": rule, **document}, ensure_ascii=False)
-        self.form("/promotions/save", rule=rule, text=text, new="1", do="publish")
+        looked = self.form("/promotions/save", rule=rule, text=text, new="1", do="publish")
+        seen = re.search(r'name="seen" value="(\d+)"', self.page(looked))
+        self.form(f"/promotions/{rule}/publish", seen=seen.group(1) if seen else "")

@@ -26,14 +26,17 @@ from central.web import (
     importing,
     language,
     live,
+    mending,
     overview,
     people,
+    preflights,
     prices,
     sales,
     session,
     stock,
     stores,
     transfers,
+    whynot,
 )
 from central.web.office import EXTENSION, now_ms
 from central.web.session import OPEN, needs
@@ -99,6 +102,9 @@ def create_app(head_office: HeadOffice) -> Flask:
         importing,
         prices,
         campaigns,
+        preflights,
+        mending,
+        whynot,
         stock,
         sales,
         transfers,

@@ -8,6 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
+from central.remedies import selectors
 from central.web.chain import Shop, shops
 from central.web.fields import demand_sure, typed
 from central.web.office import me, office
@@ -93,6 +94,8 @@ def campaign(rule: str) -> ResponseReturnValue:
         status=office().campaigns.status(rule) if found.version else [],
         nodes=shops_by_id(),
         document=pretty(found.document) if found.document else "",
+        refreshes=office().remedies.refreshes(rule) if found.version else [],
+        parts=selectors(found.document),
     )
 
 
@@ -130,14 +133,8 @@ def _act(rule: str, wish: str) -> ResponseReturnValue:
         office().campaigns.discard_draft(rule)
         flash(gettext("The draft is gone."))
         return redirect(url_for(".campaigns"))
-    if wish == "publish":
-        version = office().campaigns.publish(rule, by=me())
-        flash(
-            gettext(
-                "Published as version %(version)s. Below you see each shop answer.", version=version
-            )
-        )
-        return redirect(url_for(".campaign", rule=rule))
+    if wish == "publish":  # nothing is published unseen
+        return redirect(url_for("preflights.preflight", rule=rule))
     flash(gettext("The draft is kept."))
     return redirect(url_for(".edit", rule=rule))
 
@@ -145,7 +142,7 @@ def _act(rule: str, wish: str) -> ResponseReturnValue:
 @pages.post("/promotions/save")
 @needs("publish_promotion")
 def save() -> ResponseReturnValue:
-    """Keep the draft; then check it, publish it, or forget it."""
+    """Keep the draft; then check it, look at its preflight, or forget it."""
     rule, text = typed("rule"), request.form.get("text", "")[: DOCUMENT_BYTES_MAX + 1]
     is_new, wish = "new" in request.form, request.form.get("do", "save")
     try:

@@ -180,7 +180,14 @@ class Shop:
         body = ev.StockCounted(document=f"open-{self.store}", lines=lines, opening=True)
         self.say(f"open-{self.store}", body, at_ms, "wang")
 
-    def answer(self, *, refuse: str = "", at_ms: int = EVENING_MS) -> None:
+    def answer(
+        self,
+        *,
+        refuse: str = "",
+        at_ms: int = EVENING_MS,
+        answers: tuple[str, ...] = (),
+        tills: tuple[str, ...] = (),
+    ) -> None:
         """Put the published rules in force, but refuse one."""
         found = [c for c in self.office.campaigns.campaigns() if c.state == "published"]
         readable = [c for c in found if c.rule != refuse]
@@ -203,6 +210,8 @@ class Shop:
             engine=self.rules().engine,
             tzdata="2026.2",
             upto={ALL: upto},
+            answers=answers,
+            tills=tills,
         )
         self.say(f"rules-{self.store}-{self.count}", body, at_ms, "")
 

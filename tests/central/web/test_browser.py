@@ -37,6 +37,12 @@ PAGES = (
     "/promotions/weekend",
     "/promotions/buy2get1/edit",
     "/promotions/new",
+    "/promotions/buy2get1/preflight",
+    "/coverage",
+    "/coverage/south",
+    "/why?receipt=1",
+    "/sales/south/sale-south-00002/why",
+    "/sales/south/sale-south-00002/why?rule=evening-cake",
     "/people",
     "/people/chen",
     "/people/new",
@@ -103,6 +109,9 @@ def test_a_promotion_is_drafted_checked_published_and_answered(
     del told["colour"]
     page.fill("#f-text", json.dumps(told))
     page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Before publishing three4two")
+    expect(page.locator(".preflight")).to_contain_text("Reaches")
+    page.get_by_role("button", name="Publish now").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("糕点三付二")
     row = page.locator("tr", has_text="South Gate")
     expect(row).to_contain_text("Sent")
@@ -262,5 +271,6 @@ def test_pages_and_forms_work_without_scripts(browser: Browser, site: str, sign_
     page.fill("#f-rule", "plain")
     page.fill("#f-text", '{"type": "percent_off", "percent": 5, "select": {"all": true}}')
     page.get_by_role("button", name="Publish").click()
+    page.get_by_role("button", name="Publish now").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("plain")
     context.close()

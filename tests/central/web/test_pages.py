@@ -183,6 +183,12 @@ def test_a_promotion_from_draft_to_withdrawal(office: HeadOffice, person: Who) -
     assert "<code>document</code>" in torn
     right = '{"type": "percent_off", "percent": 10, "select": {"groups": ["drink"]}}'
     page = buyer.send("/promotions/save", rule="ten", do="publish", text=right)
+    assert "Before publishing ten" in page
+    assert "Reaches" in page
+    assert office.campaigns.campaign("ten").version == 0
+    assert code(buyer.send("/promotions/ten/publish", status=422, seen="1")) == "DRAFT_CHANGED"
+    seen = page.split('name="seen" value="')[1].split('"')[0]
+    page = buyer.send("/promotions/ten/publish", seen=seen)
     assert "Published as version 1" in page
     assert office.campaigns.campaign("ten").document["id"] == "ten"
     assert "Sent" in buyer.get("/promotions/ten/shops")
