@@ -5,12 +5,14 @@ on; when a rule has met its last line its counter must close and is forgotten, s
 the number of rules that overlap, not the size of the basket.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from promotions.guide import NEVER, Guide
+from promotions.guide import Guide
 from promotions.lines import Line
+from promotions.overlap import MONEY, in_order
 from promotions.plays import Candidate, Exhausted, Play, Work, bundle_play, covering
 from promotions.search import Part
 from promotions.tracks import (
@@ -24,10 +26,16 @@ from promotions.tracks import (
     tier_steps,
 )
 
+NEVER: Final = -(10**30)
 Node = tuple[int, int, Any]  # gain, applied mask, chain of (track, line, units) or plays
 COMBINATIONS_MAX = 64
-WIDTH_FIRST = 15  # states kept per line by the first pass with prices
-WIDER = 8  # the most by which a pass is wider than the one before
+PARTS = 10_000
+CLOSE = 150  # of 10,000: how close a bound is wanted before a proof is tried
+PASSES = (10, 60, 80, 90, 90)  # of a guided search: how much of the work that is left, in per cent
+BOOST_MAX = 400  # per cent: passes that end early may plan with more than there is
+LEFT_LEAST = 3_000
+KEPT_FIRST, COST_FIRST = 64, 18  # what states cost, until the pass has learnt it
+WIDTH_LEAST = 8
 
 
 class Solution(NamedTuple):
@@ -69,15 +77,18 @@ def tracks_of(part: Part) -> list[list[Track]] | None:
 class Sweep:
     """One pass over the lines of a component."""
 
-    def __init__(self, part: Part, tracks: list[Track], work: Work, width: int) -> None:
+    def __init__(
+        self, part: Part, tracks: list[Track], work: Work, width: int, lines: Sequence[Line]
+    ) -> None:
         self.work = work
         self.tracks = tracks
         self.guide: Guide | None = None
         self.known = 0
-        self.dropped = NEVER
+        self.dropped = self.open = NEVER
+        self.reserve = 0
         self.width = width
         self.local = part.local
-        self.lines = sorted(part.lines, key=lambda line: (-line.p, line.index))
+        self.lines = lines
         self.scale = common_scale(tracks)
         self.cut = False
         at = max(line.n for line in self.lines).bit_length()
@@ -97,8 +108,12 @@ class Sweep:
                 still += self.lines[i].n
                 self.on_line[self.lines[i].index].append(track)
 
-    def follow(self, guide: Guide, known: int) -> None:
-        """Let prices guide the search: gains become bounds on what can still come out."""
+    def follow(self, guide: Guide, known: int, allowance: int) -> None:
+        """Let prices guide the search: gains become bounds on what can still come out.
+
+        As many states are kept as the allowance of work carries.
+        """
+        self.reserve = self.work.left - allowance
         self.guide = guide
         self.known = known * guide.fine
         self.scale = guide.fine
@@ -107,13 +122,21 @@ class Sweep:
         """The best gain (scaled) and its chain; NEVER when nothing beats what is known."""
         start = 0 if self.guide is None else self.guide.bound
         states: dict[int, Node] = {0: (start, 0, None)}
+        kept, begun = KEPT_FIRST, self.work.left + KEPT_FIRST * COST_FIRST
         for i, line in enumerate(self.lines):
+            if self.guide is not None:
+                left, spent = self.work.left, begun - self.work.left
+                carries = max(0, left - self.reserve) * kept // (spent * (len(self.lines) - i))
+                self.width = max(WIDTH_LEAST, min(carries, left * kept // (spent * 2)))
+                kept += len(states)
+                self.open = max((node[0] for node in states.values()), default=NEVER)
             for track in self.on_line[line.index]:
                 states = self._offer(states, track, line, i)
                 if len(states) > self.width * 4:
                     states = self._thin(states)
             states = self._rest(states, i)
             states = self._thin(states)
+        self.open = NEVER
         if 0 not in states:
             return NEVER, None
         gain, _, chain = states[0]
@@ -142,48 +165,55 @@ class Sweep:
                 if track.closes(option[1], ahead)
             ]
         at = self.number[track]
-        stop = next(s for s, (place, _) in enumerate(guide.stops[at]) if place == i)
-        now, later = guide.ahead[at][stop].get(state, NEVER), guide.ahead[at][stop + 1]
+        stop = next(s for s, each in enumerate(guide.stops[at]) if each.place == i)
+        now, later = guide.ahead[at][stop][state], guide.ahead[at][stop + 1]
         return [
             (k, after, gain + later[after] - now)
-            for k, after, gain in guide.stops[at][stop][1].get(state, ())
-            if later.get(after, NEVER) > NEVER // 2
+            for k, after, gain in guide.stops[at][stop].options[state]
         ]
 
-    def _offer(self, states: dict[int, Node], track: Track, line: Line, i: int) -> dict[int, Node]:
-        shift, ones = track.shift, (1 << track.bits) - 1
+    def _steps(self, track: Track, line: Line, i: int, own: int) -> list[tuple[int, int, int]]:
+        """(gain, what it adds to the state, units) of every option, the best gain first."""
+        state, used = own >> track.shift, own & self.used_mask
+        left = line.n - used
         worth = [0] * (line.n + 1) if self.guide is None else self.guide.worth[i]
+        final = track.last == i
+        steps = []
+        for k, after, more in self._options(track, line, i, state):
+            if k <= left:
+                add = k + ((0 if final else after) - state << track.shift)
+                steps.append((more + worth[left - k] - worth[left], add, k))
+        steps.sort(key=lambda step: (-step[0], step[2]))
+        return steps
+
+    def _offer(self, states: dict[int, Node], track: Track, line: Line, i: int) -> dict[int, Node]:
+        own = ((1 << track.bits) - 1) << track.shift | self.used_mask
         least = NEVER if self.guide is None else self.known + self.scale
-        final, bit, n = track.last == i, track.candidate.bit, line.n
-        memo: dict[int, list[Option]] = {}
+        bit = track.candidate.bit
+        memo: dict[int, list[tuple[int, int, int]]] = {}
         after: dict[int, Node] = {}
-        used_mask = self.used_mask
+        work = len(states)
         for key, (gain, mask, chain) in states.items():
-            state = key >> shift & ones
-            options = memo.get(state)
-            if options is None:
-                options = self._options(track, line, i, state)
-                memo[state] = options
-            left = n - (key & used_mask)
-            rest = key - (state << shift)
-            for k, state_after, more in options:
-                if k > left:
-                    break
-                target = rest + k if final else rest + k + (state_after << shift)
-                total = gain + more + worth[left - k] - worth[left]
+            place = key & own
+            steps = memo.get(place)
+            if steps is None:
+                steps = memo[place] = self._steps(track, line, i, place)
+            for more, add, k in steps:
+                total = gain + more
                 if total < least:
-                    continue
-                known = after.get(target)
-                if known is None or total > known[0]:
-                    after[target] = (
-                        (total, mask | bit, (chain, track, line, k)) if k else (total, mask, chain)
-                    )
-                elif total == known[0]:
+                    break
+                work += 1
+                known = after.get(key + add)
+                if known is not None:
+                    if total < known[0]:
+                        continue
                     union = mask | bit if k else mask
-                    if union.bit_count() < known[1].bit_count():
-                        link = (chain, track, line, k) if k else chain
-                        after[target] = (total, union, link)
-            self.work.spend(len(options))
+                    if total == known[0] and union.bit_count() >= known[1].bit_count():
+                        continue
+                after[key + add] = (
+                    (total, mask | bit, (chain, track, line, k)) if k else (total, mask, chain)
+                )
+        self.work.spend(work)
         return after
 
     def _rest(self, states: dict[int, Node], i: int) -> dict[int, Node]:
@@ -272,7 +302,7 @@ def sweep(part: Part, choices: list[list[Track]], work: Work, width: int) -> Sol
     best: Solution | None = None
     bound, cut = 0, False
     for tracks in choices:
-        pass_over = Sweep(part, tracks, work, width)
+        pass_over = Sweep(part, tracks, work, width, in_order(part.lines, tracks))
         gain, chain = pass_over.run()
         cut = cut or pass_over.cut
         bound = max(bound, gain // pass_over.scale)
@@ -301,35 +331,42 @@ class _Aim:
     def __init__(self, part: Part, tracks: list[Track]) -> None:
         self.part = part
         self.tracks = tracks
-        probe = Sweep(part, tracks, Work(0), 1)
-        self.guide = Guide(probe.lines, part.local, tracks, probe.scale)
+        self.lines = in_order(part.lines, tracks, MONEY)
+        self.guide = Guide(self.lines, part.local, tracks, common_scale(tracks))
         self.most = 0
 
     def price(self, known: int, work: Work) -> None:
         """Find prices."""
         with suppress(Exhausted):
             self.guide.improve(known, work)
-        self.guide.value()
+        self.guide.settle()
         self.most = self.guide.bound // self.guide.fine
 
     def widen(self, best: Solution, work: Work) -> Solution:
-        """Search with more and more states kept, as far as the budget carries."""
-        width, cost = WIDTH_FIRST, 0
-        while self.most > best.total and width >= WIDTH_FIRST:
-            before = work.left
-            pass_over = Sweep(self.part, self.tracks, work, width)
-            pass_over.follow(self.guide, best.total)
-            try:
-                gain, chain = pass_over.run()
-            except Exhausted:
+        """A quick pass to know more, then passes for a close bound, then for a proof."""
+        boost = 100
+        for share in PASSES:
+            if self.most <= best.total or work.left < LEFT_LEAST:
                 break
-            if gain > NEVER:
-                best = _better(best, _decoded(chain))
-            reached = max(gain, pass_over.dropped) // self.guide.fine
-            self.most = min(self.most, max(reached, best.total))
-            cost = before - work.left
-            grow = min(WIDER, work.left * 4 // (5 * max(1, cost)))
-            width = width * grow if grow >= 2 else 0
+            near = self.most - best.total <= best.total * CLOSE // PARTS
+            before, allowance = work.left, work.left * share // 100
+            best = self._pass(best, 0 if near else CLOSE, allowance * boost // 100, work)
+            spent = max(1, before - work.left)
+            boost = min(BOOST_MAX, max(100, boost * allowance // spent))
+        return best
+
+    def _pass(self, best: Solution, close: int, allowance: int, work: Work) -> Solution:
+        """One pass; nothing is followed that would add less than `close` to the best."""
+        pass_over = Sweep(self.part, self.tracks, work, 0, self.lines)
+        least = best.total + best.total * close // PARTS
+        pass_over.follow(self.guide, least, allowance)
+        gain, chain = NEVER, None
+        with suppress(Exhausted):
+            gain, chain = pass_over.run()
+        if gain > NEVER:
+            best = _better(best, _decoded(chain))
+        reached = max(gain, pass_over.dropped, pass_over.open) // self.guide.fine
+        self.most = min(self.most, max(reached, least, best.total))
         return best
 
 

@@ -26,12 +26,13 @@ Option = tuple[int, int, int]  # units, next state, gain
 class Track:
     """One coupling rule as a counter."""
 
-    __slots__ = ("bits", "candidate", "last", "shift", "tight")
+    __slots__ = ("bits", "candidate", "last", "places", "shift", "tight")
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
         self.tight = True
         self.shift = self.bits = self.last = 0
+        self.places = 1  # values of the counter
 
     def options(self, line: Line, state: int, scale: int) -> list[Option]:
         """Every number of units that the rule may take of a line, from a state."""
@@ -59,6 +60,7 @@ class BundleTrack(Track):
         most = candidate.live.rule.limits.max_applications
         self.most = None if most is None or most * size >= units else most * size
         self.bits = (size if self.most is None else self.most).bit_length()
+        self.places = size if self.most is None else self.most + 1
 
     def _paid(self, places: int) -> int:
         whole, part = divmod(places, self.size)
@@ -93,6 +95,7 @@ class UnitsTrack(Track):
         super().__init__(candidate)
         self.most = min(most, sum(line.n for line in candidate.lines))
         self.bits = self.most.bit_length()
+        self.places = self.most + 1
 
     def options(self, line: Line, state: int, scale: int) -> list[Option]:
         """As many units as are left."""
@@ -114,6 +117,7 @@ class TierTrack(Track):
         assert isinstance(terms, Tiers)  # noqa: S101
         self.aim = terms.steps[step].min_milli
         self.bits = self.aim.bit_length()
+        self.places = self.aim // MILLI + 1
         self.ahead = 0
 
     def options(self, line: Line, state: int, scale: int) -> list[Option]:
