@@ -1,5 +1,8 @@
 """Sales of today, the state of the node, and the settings that a shop may change itself."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
@@ -7,7 +10,7 @@ from sqlalchemy import select
 from edge.web.till import boot_of
 from edge.web.visitor import needs, shop, visitor
 from edge.web.words import shared_words
-from protocol.errors import TillmeshError
+from protocol.errors import Refusal, TillmeshError
 from protocol.node.tables import READ, parked, refused
 
 upkeep = Blueprint("upkeep", __name__)
@@ -84,6 +87,28 @@ def reprint(sale: str) -> ResponseReturnValue:
 @needs("see_health")
 def health() -> ResponseReturnValue:
     """One verdict per part, what to do, and what was parked or refused."""
+    return _health_page()
+
+
+@upkeep.post("/health/time")
+@needs("confirm_time")
+def confirm_time() -> ResponseReturnValue:
+    """A manager vouches for the time with the PIN, after a power cut without a network."""
+    node, who = shop(), visitor().person
+    try:
+        typed = datetime.fromisoformat(request.form.get("time", "")[:20])
+        true_ms = int(typed.replace(tzinfo=ZoneInfo(node.settings.tz)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return _health_page(Refusal("TIME_STRANGE")), 422
+    try:
+        node.people.check_pin(who, request.form.get("pin", "")[:12])
+        node.timekeeping.confirm(true_ms, person=who)
+    except TillmeshError as fault:
+        return _health_page(fault), 422
+    return redirect(url_for("upkeep.health"))
+
+
+def _health_page(fault: TillmeshError | None = None) -> str:
     node = shop()
     with node.books.database.reading() as connection:
         waiting = connection.execute(
@@ -102,6 +127,8 @@ def health() -> ResponseReturnValue:
         refused=turned_away,
         jobs=node.printing.jobs(limit=20),
         unsynced=node.health.unsynced(),
+        time_unknown=not node.clock.read().state.trusted,
+        fault=fault,
     )
 
 
