@@ -26,6 +26,7 @@ from protocol.node.sqljournal import Recorded, SqlRecords
 EVERY_EVENTS: Final = 500
 HEAD_S: Final = 0.5
 WELCOME_S: Final = 5.0  # selling never waits for it
+RETURN_S: Final = 60.0  # while events that were lost come back
 
 
 def stock_digest_draft(tx: Connection, node: ShopNode, at: Reading) -> Draft:
@@ -51,6 +52,8 @@ class Prover:
         if any(isinstance(r.body, StockDigest) for r in own):
             self._since = 0
         self._since += len(own)
+        if any(r.stored.position.epoch != self._node.books.journal.epoch for r in own):
+            self._since += EVERY_EVENTS  # events came back from head office: show that we agree
         if own:
             self._wake.set()
 
@@ -85,9 +88,14 @@ class Prover:
             fresh.replace(self._path)
 
     def _boot(self, welcomed: threading.Event, first: Callable[[], None]) -> None:
-        end = time.monotonic() + WELCOME_S
-        while not welcomed.wait(0.1) and not self._stopping.is_set() and time.monotonic() < end:
-            continue
+        start = moved = time.monotonic()
+        seen = self._since
+        while not welcomed.wait(0.1) and not self._stopping.is_set():
+            now = time.monotonic()
+            if self._since != seen:  # our own events come back
+                seen, moved = self._since, now
+            if now - moved > WELCOME_S or now - start > RETURN_S:
+                break
         if not self._stopping.is_set():
             first()
             with suppress(TillmeshError):  # due again at the next event

@@ -55,7 +55,7 @@ class Syncing:
         hub: Hub,
         shop_facts: Callable[[], dict[str, str]],
     ) -> None:
-        self.welcomed = threading.Event()  # head office has told us how far it holds our journal
+        self.welcomed = threading.Event()  # head office holds no event of our journal that we lack
         self._books = books
         self._settings = settings
         self._clock = clock
@@ -66,6 +66,7 @@ class Syncing:
         self._central_seen = 0.0
         self._heard_ms = 0
         self._beat_at = 0.0
+        self._lacks = ""
         self._acked_seq = self._acked_before()
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
         self.replicator = Replicator(
@@ -178,7 +179,9 @@ class Syncing:
                     ours = SqlRecords(connection).hash_at(self._stream, cursor.upto)
                 if ours == cursor.hash:
                     self._acked_seq = cursor.upto
-                self.welcomed.set()
+                    self.welcomed.set()
+                elif not self.welcomed.is_set():
+                    self._lacks = cursor.hash  # our own events that head office gives back
         if fresh:
             self._changed()
 
@@ -201,7 +204,16 @@ class Syncing:
         if isinstance(self._clock, NtpClock) and beacon.clk.state in {"trusted", "holdover"}:
             self._clock.take_beacon(beacon.clk.at_ms, beacon.clk.u_ms)
 
+    def _got_back(self) -> None:
+        """Restored, and the events that were lost are here again."""
+        with self._books.database.reading() as connection:
+            if SqlRecords(connection).find(self._stream, self._lacks) is not None:
+                self._lacks = ""
+                self.welcomed.set()
+
     def _tick(self, now_s: float) -> None:
+        if self._lacks:
+            self._got_back()
         if now_s - self._beat_at < HEARTBEAT_S or not self.replicator.link.up:
             return
         self._beat_at = now_s

@@ -313,7 +313,7 @@ class Replicator:
             self.sending.greet(peer, hello, records)
             heads = {c.stream: c for c in hello.heads if self.side.accepts(peer, c.stream)}
             if self.side.returns_own:
-                self.sending.give_back(peer, tuple(heads.values()), records)
+                self.sending.give_back(peer, heads.values(), connection)
             answer = [cursor_at(s, records.head(s), status="welcome") for s in heads]
         if answer:
             self._send_ack(peer, answer)
@@ -348,6 +348,9 @@ class Replicator:
             return
         for peer, cursors in answers.items():
             self._send_ack(peer, list(cursors.values()))
+            for cursor in cursors.values():
+                if cursor.status == "fork":
+                    self.sending.forked(peer, cursor.stream)
 
     def _keep(self, group: list[Incoming]) -> dict[str, dict[str, Cursor]]:
         answers: dict[str, dict[str, Cursor]] = {}

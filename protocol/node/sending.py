@@ -12,6 +12,7 @@ from protocol.clock import Clock
 from protocol.errors import Unavailable
 from protocol.journal import ORIGIN, Position, Stored
 from protocol.node.books import Books
+from protocol.node.returning import Returning
 from protocol.node.signing import NodeKey
 from protocol.node.sqljournal import SqlRecords, read_line
 from protocol.replication import Sender, Source, cut
@@ -68,9 +69,15 @@ class Sending:
         self._limits: dict[str, int] = {}  # stream given back to its writer -> up to where
         self._heads: dict[str, int] = {}
         self._unsaved: dict[tuple[str, str], Position] = {}
+        self._returning = Returning()
         self._asked_ms: dict[Sender, int] = {}
         self._saved_at = 0.0
         self._looked_at = 0.0
+
+    def forked(self, peer: str, stream: str) -> None:
+        """A fork was just kept; its writer gets the branch that gave way."""
+        if self.given_back(stream):
+            self._returning.forked(peer, stream)
 
     def moved(self, streams: Iterable[str]) -> None:
         """These heads are no longer what they were."""
@@ -98,9 +105,11 @@ class Sending:
             if stream in told:
                 source.follower(peer).greet(told[stream], records)
 
-    def give_back(self, peer: str, heads: Iterable[Cursor], records: SqlRecords) -> None:
+    def give_back(self, peer: str, heads: Iterable[Cursor], connection: Connection) -> None:
         """A shop restored from a backup lacks its own newest events: we are its backup."""
+        records = SqlRecords(connection)
         for told in heads:
+            self._returning.greet(connection, peer, told.stream)
             ours = records.head(told.stream)
             known = told.upto == 0 or records.hash_at(told.stream, told.upto) == told.hash
             self._limits[told.stream] = ours.seq if known and ours.seq > told.upto else 0
@@ -115,6 +124,8 @@ class Sending:
             shared = dict(self._sources_for(peer))
             for cursor in ack.cursors:
                 if not self._may_have(peer, cursor.stream, shared):
+                    continue
+                if self._returning.acked(peer, cursor):
                     continue
                 source = self._source(
                     cursor.stream, records, shared=shared.get(cursor.stream, False)
@@ -145,6 +156,8 @@ class Sending:
     ) -> None:
         """Send whatever is due, round robin over followers, one batch a turn."""
         with self.books.database.reading() as connection:
+            for peer, branch in self._returning.due(connection, _now_ms(), self._batch):
+                publish(batch_topic(peer), branch)
             busy = True
             while busy:
                 busy = False

@@ -1,0 +1,106 @@
+"""After a fork: a shop gets back what stands on the side branches of its own journal.
+
+Head office counts both branches, so the shop must hold both, or their stock never agrees. One
+batch at a time, the next one when the shop acknowledged the last, or again when it is overdue.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.node.tables import fork, journal
+from protocol.replication import cut
+from protocol.wire import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Cursor
+
+AGAIN_MS = 2_000
+AGAIN_MS_MAX = 60_000
+Cut = Callable[[str, Position, tuple[Stored, ...]], Batch]
+
+
+class _Return(msgspec.Struct):
+    peer: str
+    stream: str
+    branch: int = 0  # the one under way
+    seq: int = 0  # up to here the peer has it
+    awaits: str = ""  # the hash that the batch under way ends with
+    sent_ms: int = 0
+    wait_ms: int = AGAIN_MS
+
+
+class Returning:
+    """Used by the replication thread alone."""
+
+    def __init__(self) -> None:
+        self._returns: dict[tuple[str, str], _Return] = {}
+
+    def greet(self, connection: Connection, peer: str, stream: str) -> None:
+        """A writer is back, and may have been set back again: offer it all branches."""
+        forks = connection.execute(select(fork.c.stream).where(fork.c.stream == stream)).first()
+        if forks is not None:
+            self._returns[peer, stream] = _Return(peer, stream)
+
+    def forked(self, peer: str, stream: str) -> None:
+        """A fork was just kept: its writer lacks the branch that gave way."""
+        self._returns[peer, stream] = _Return(peer, stream)
+
+    def acked(self, peer: str, cursor: Cursor) -> bool:
+        """Was this the answer to a batch of ours?"""
+        one = self._returns.get((peer, cursor.stream))
+        if one is None or not one.awaits or cursor.hash != one.awaits:
+            return False
+        one.seq, one.awaits, one.wait_ms = cursor.upto, "", AGAIN_MS
+        return True
+
+    def due(self, connection: Connection, now_ms: int, make: Cut) -> list[tuple[str, Batch]]:
+        """(peer, batch) to be sent now."""
+        found = []
+        for one in list(self._returns.values()):
+            if one.awaits and now_ms - one.sent_ms < one.wait_ms:
+                continue
+            if one.awaits:
+                one.wait_ms = min(AGAIN_MS_MAX, one.wait_ms * 2)
+            events = self._next(connection, one)
+            if events:
+                previous = _before(connection, events[0])
+                if previous is not None:
+                    one.awaits, one.sent_ms = events[-1].position.hash, now_ms
+                    found.append((one.peer, make(one.stream, previous, events)))
+        return found
+
+    def _next(self, connection: Connection, one: _Return) -> tuple[Stored, ...]:
+        c = journal.c
+        while True:
+            if one.branch:
+                rows = connection.execute(
+                    select(c.epoch, c.seq, c.hash, c.data)
+                    .where(c.stream == one.stream, c.branch == one.branch, c.seq > one.seq)
+                    .order_by(c.seq)
+                    .limit(BATCH_EVENTS_MAX)
+                ).all()
+                events = [
+                    Stored(one.stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows
+                ]
+                if events:
+                    return cut(events, events_max=BATCH_EVENTS_MAX, bytes_max=BATCH_BYTES_MAX)
+            later = select(func.min(c.branch)).where(c.stream == one.stream, c.branch > one.branch)
+            branch = connection.execute(later).scalar()
+            if branch is None:
+                return ()
+            one.branch, one.seq = int(branch), 0
+
+
+def _before(connection: Connection, event: Stored) -> Position | None:
+    """The event that this one follows, on whatever branch it stands."""
+    at = event.position
+    if at.seq == 1:
+        return ORIGIN
+    c = journal.c
+    rows = connection.execute(
+        select(c.epoch, c.seq, c.hash).where(c.stream == event.stream, c.seq == at.seq - 1)
+    )
+    for row in rows:
+        if chain(row.hash, event.data) == at.hash:
+            return Position(row.epoch, row.seq, row.hash)
+    return None

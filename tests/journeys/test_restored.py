@@ -1,0 +1,144 @@
+"""Brokers that come and go, and shops set back to an older copy of their books: nothing is lost."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from edge.compose import Shop
+from protocol.ledger import shelf
+from protocol.node.tables import digest_check, fork
+from tests.journeys.rogues import House, count_of, house, on_hand, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path) as made:
+        yield made
+
+
+def stop(place: House, store: str) -> None:
+    place.shops[store].stop()
+
+
+def start(place: House, store: str) -> Shop:
+    place.shops[store] = shop = place.build(store)
+    shop.start()
+    return shop
+
+
+def database(place: House, store: str) -> Path:
+    return place.shops[store].settings.database_path
+
+
+def set_back(place: House, store: str, copy: Path) -> None:
+    """As an operator restores a backup: the file, and nothing beside it."""
+    file = database(place, store)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    shutil.copy(copy, file)
+
+
+def forks(place: House) -> int:
+    with place.office.books.database.reading() as connection:
+        return len(connection.execute(select(fork)).all())
+
+
+def agrees(place: House, store: str) -> bool:
+    """Head office and shop compute the same digest, and the newest proof says so."""
+    mine = place.shops[store].books.proof(shelf(store))
+    with place.office.books.database.reading() as connection:
+        last = connection.execute(
+            select(digest_check.c.agreed)
+            .where(digest_check.c.store == store)
+            .order_by(digest_check.c.seq.desc(), digest_check.c.epoch.desc())
+        ).first()
+    return mine == place.office.books.proof(shelf(store)) and bool(last and last.agreed)
+
+
+def test_a_broker_that_restarts_ten_times(place: House) -> None:
+    for n in range(10):
+        for store in ("a", "b"):
+            place.say(store)
+        (place.broker.kill if n % 2 else place.broker.stop)()
+        if n == 5:
+            place.broker.wipe()
+        place.say("a")
+        place.broker.start()
+        time.sleep(0.3)
+    for store in ("a", "b"):
+        until(f"{store} is level", lambda s=store: place.level(s), 20)
+    place.flows()
+    place.quiet()
+    assert on_hand(place.office.books, "a") == on_hand(place.shops["a"].books, "a") == 21_000
+    assert forks(place) == 0
+    assert place.office.books.verify() == []
+
+
+def test_a_shop_set_back_gets_its_own_events_again(place: House, tmp_path: Path) -> None:
+    place.say("a")
+    until("a is level", lambda: place.level("a"))
+    stop(place, "a")
+    copy = tmp_path / "copy.db"
+    shutil.copy(database(place, "a"), copy)
+    start(place, "a")
+    for _ in range(50):
+        place.say("a")
+    until("a is level", lambda: place.level("a"), 20)
+    stop(place, "a")
+    count, stock = count_of(place.office.books, "shop/a"), on_hand(place.office.books, "a")
+    set_back(place, "a", copy)
+    shop = start(place, "a")
+    assert shop.prover.was_restored()
+    until("it has its events again", lambda: on_hand(shop.books, "a") == stock, 20)
+    until("a is level", lambda: place.level("a"), 20)
+    until("the digests agree", lambda: agrees(place, "a"), 20)
+    assert forks(place) == 0
+    assert on_hand(place.office.books, "a") == stock == 51_000
+    assert count_of(place.office.books, "shop/a") - count <= 3  # a new epoch and its digest
+    place.flows()
+    place.quiet()
+    assert shop.books.verify() == place.office.books.verify() == []
+
+
+def test_a_shop_set_back_that_sold_before_it_could_ask(place: House, tmp_path: Path) -> None:
+    place.say("a")
+    until("a is level", lambda: place.level("a"))
+    stop(place, "a")
+    copy = tmp_path / "copy.db"
+    shutil.copy(database(place, "a"), copy)
+    start(place, "a")
+    for _ in range(50):
+        place.say("a")
+    until("a is level", lambda: place.level("a"), 20)
+    stop(place, "a")
+    set_back(place, "a", copy)
+    place.broker.stop()
+    shop = start(place, "a")
+    for _ in range(2):
+        place.say("a")
+    time.sleep(6)  # it does not wait for ever for head office
+    place.broker.start()
+    until("head office has all", lambda: on_hand(place.office.books, "a") == 53_000, 30)
+    until("the shop has all", lambda: on_hand(shop.books, "a") == 53_000, 30)
+    assert forks(place) == 1
+    assert "ALARM_FORK" in {a.code for a in place.office.alarms.alarms()}
+    place.flows()
+    shop.prover.prove()
+    until("the digests agree", lambda: agrees(place, "a"), 20)
+    until("a is level", lambda: place.level("a"), 20)
+    place.quiet()
+    assert place.faults() == []
+    assert shop.books.verify() == place.office.books.verify() == []
+    stop(place, "a")
+    start(place, "a")
+    place.flows(seconds=10)
+    until("the digests agree", lambda: agrees(place, "a"), 20)
+    place.office.books.rebuild()
+    place.shops["a"].books.rebuild()
+    assert place.shops["a"].books.proof(shelf("a")) == place.office.books.proof(shelf("a"))
