@@ -72,6 +72,8 @@ def _editor(
         faults=faults,
         groups=house.catalogue.groups(),
         stores=house.stores.stores(),
+        price_zones=house.catalogue.zones(),
+        zones_known=sorted({store.tz for store in house.stores.stores()}),
         **more,
     )
 

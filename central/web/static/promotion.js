@@ -1,6 +1,8 @@
 // The editor of a rule: the document is the truth, the form shows and changes parts of it.
 // What the form does not know stays in the document untouched.
 import { matchBundle, writeBundle } from "./bundle.js";
+import { listed, money, read, words } from "./figures.js";
+import { begin, Lists, OWN } from "./kinds.js";
 
 const form = document.getElementById("draft");
 const text = document.getElementById("f-text");
@@ -11,10 +13,9 @@ const fields = [...form.querySelectorAll("[data-path]")];
 const ticks = [...form.querySelectorAll("[data-list]")];
 const scopes = [...form.querySelectorAll('[name="scope"]')];
 const type = document.getElementById("f-type");
-const KINDS = ["percent_off", "bundle", "amount_off", "fixed_price"];
-const OWN = { percent_off: ["percent"], amount_off: ["off_minor"], fixed_price: ["price_minor"],
-  bundle: ["slots", "effect", "favor", "allocation"] };
+let custom = false; // the bundle is edited part by part, whatever its shape
 let rule = {};
+const lists = new Lists(form, () => rule, () => settle());
 
 function get(path) {
   return path.split(".").reduce((at, key) => (at && typeof at === "object" ? at[key] : undefined), rule);
@@ -40,32 +41,12 @@ function put(path, value) {
   }
 }
 
-/** The minor units of "12.50", or the text itself so that the check can name it. */
-function money(value) {
-  const found = /^(\d+)(?:\.(\d{1,2}))?$/.exec(value);
-  return found ? Number(found[1]) * 100 + Number((found[2] || "").padEnd(2, "0")) : value;
-}
-
-function read(field) {
-  const value = field.value.trim();
-  if (value === "") return undefined;
-  if (field.dataset.kind === "money") return money(value);
-  if (field.dataset.kind === "number") return Number.isFinite(Number(value)) ? Number(value) : value;
-  return value;
-}
-
-function words(field, value) {
-  if (value === undefined || value === null) return "";
-  if (field.dataset.kind === "money" && Number.isInteger(value)) return (value / 100).toFixed(2);
-  return typeof value === "object" ? "" : String(value);
-}
-
 function selector() {
   return rule.type === "bundle" ? rule.slots?.[0]?.select || {} : rule.select || {};
 }
 
 function lines(id) {
-  return document.getElementById(id).value.split(/[\s,]+/).filter(Boolean);
+  return listed(document.getElementById(id).value);
 }
 
 function list(name) {
@@ -78,7 +59,7 @@ function known(name) {
 
 function readSelector() {
   const scope = scopes.find((s) => s.checked)?.value || "groups";
-  const { all, groups, skus, exclude_skus: _, ...kept } = selector();
+  const { all, groups, skus, exclude_skus: _s, exclude_groups: _g, ...kept } = selector();
   const found = { ...kept };
   if (scope === "all") found.all = true;
   if (scope === "skus") found.skus = lines("f-skus");
@@ -87,6 +68,7 @@ function readSelector() {
     found.groups = [...list("groups"), ...others];
   }
   if (lines("f-exclude").length) found.exclude_skus = lines("f-exclude");
+  if (lines("f-exclude-groups").length) found.exclude_groups = lines("f-exclude-groups");
   return found;
 }
 
@@ -99,10 +81,12 @@ function show(name, attribute, value) {
 
 function drawSelector() {
   const found = selector();
-  const scope = found.all ? "all" : found.skus?.length ? "skus" : "groups";
+  const every = found.all || (!rule.select && /^(order_|gift)/.test(rule.type || ""));
+  const scope = every ? "all" : found.skus?.length ? "skus" : "groups";
   for (const each of scopes) each.checked = each.value === scope;
   document.getElementById("f-skus").value = (found.skus || []).join("\n");
   document.getElementById("f-exclude").value = (found.exclude_skus || []).join("\n");
+  document.getElementById("f-exclude-groups").value = (found.exclude_groups || []).join(", ");
   show("scope", "scope", scope);
 }
 
@@ -119,20 +103,21 @@ function draw() {
     if (field === document.activeElement || field === type) continue;
     field.value = words(field, get(field.dataset.path));
   }
-  const other = !KINDS.includes(rule.type);
+  const other = !(rule.type in OWN);
   type.querySelector("[data-other]").hidden = !other;
   type.value = other ? "" : rule.type;
   show("for", "for", rule.type || "");
   drawBundle();
+  lists.draw();
   drawSelector();
   drawTicks();
 }
 
 function drawBundle() {
-  const found = rule.type === "bundle" ? matchBundle(rule) : { shape: "free" };
-  const shape = document.getElementById("f-shape");
-  shape.querySelector("[data-other]").hidden = found.shape !== "other";
-  shape.value = found.shape;
+  const usual = rule.type === "bundle" ? matchBundle(rule) : { shape: "free" };
+  const found = custom ? { shape: "other" } : usual;
+  document.getElementById("goods").hidden = rule.type === "bundle" && found.shape === "other";
+  document.getElementById("f-shape").value = found.shape;
   for (const [id, key] of [["f-n", "n"], ["f-m", "m"], ["f-bundle-percent", "percent"], ["f-bundle-price", "price"]]) {
     const input = document.getElementById(id);
     if (input !== document.activeElement && found[key] !== undefined) input.value = found[key];
@@ -161,8 +146,7 @@ function changeType(next) {
     Object.assign(rule, bundleOfForm(select));
   } else {
     rule.select = select;
-    const field = fields.find((f) => OWN[next].includes(f.dataset.path));
-    put(field.dataset.path, read(field) ?? (next === "percent_off" ? 10 : 0));
+    Object.assign(rule, begin(next));
   }
 }
 
@@ -172,13 +156,27 @@ function setSelector() {
   else if (rule.slots?.length === 1) rule.slots[0].select = select;
 }
 
+function changeShape(shape) {
+  custom = shape === "other";
+  if (!custom) {
+    for (const key of ["favor", "allocation"]) delete rule[key];
+    Object.assign(rule, bundleOfForm(selector()));
+  }
+}
+
 function fromForm(target) {
   if (target === type) changeType(type.value);
+  else if (target.id === "f-shape") changeShape(target.value);
+  else if (lists.take(target)) /* it wrote the rule */;
   else if (target.dataset.path) put(target.dataset.path, read(target));
   else if (target.name === "scope" || target.dataset.list === "groups" || /f-(skus|exclude)/.test(target.id)) setSelector();
   else if (target.dataset.list) put(target.dataset.list, list(target.dataset.list).length ? list(target.dataset.list) : undefined);
   else if (target.closest('[data-for="bundle"]')) Object.assign(rule, bundleOfForm(selector()));
   else return;
+  settle();
+}
+
+function settle() {
   writeText();
   draw();
   checkSoon();
@@ -247,7 +245,23 @@ async function check() {
     body: JSON.stringify({ document: ordered() }),
   }).catch(() => null);
   if (!answer || !answer.ok || mine !== asked) return;
-  tell((await answer.json()).faults);
+  const found = (await answer.json()).faults;
+  tell(found);
+  await look(found.length ? null : ordered(), mine);
+}
+
+/** What the rule would do, beside the check. */
+async function look(what, mine) {
+  const place = document.getElementById("preflight");
+  place.hidden = what === null;
+  if (what === null) return;
+  const answer = await fetch(form.dataset.look, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": document.querySelector('meta[name="csrf"]').content },
+    body: JSON.stringify(what),
+  }).catch(() => null);
+  if (!answer || !answer.ok || mine !== asked) return;
+  place.querySelector("[data-report]").innerHTML = await answer.text();
 }
 
 function checkSoon() {
