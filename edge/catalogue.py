@@ -11,6 +11,7 @@ _product = READ["product"].c
 _code = READ["product_code"].c
 _price = READ["price"].c
 _stock = READ["stock"].c
+_group = READ["promo_group"].c
 _FIELDS: Final = (
     _product.sku,
     _product.name_zh,
@@ -149,6 +150,11 @@ class Catalogue:
         asked = {"asked": sku, "own_zone": self.zone, "judged_ms": judged_ms}
         row = connection.execute(_PRICE_AT, asked).first()
         return ListPrice(row.price_minor, row.version) if row else None
+
+    def groups(self, connection: Connection) -> dict[str, tuple[str, str]]:
+        """Promotion group -> its names (zh, en)."""
+        rows = connection.execute(select(_group.promo_group, _group.name_zh, _group.name_en))
+        return {row.promo_group: (row.name_zh, row.name_en) for row in rows}
 
     def on_hand(self, connection: Connection, skus: list[str]) -> dict[str, int]:
         """What the book has on the shelf, in thousandths; 0 for what it never saw."""

@@ -1,7 +1,7 @@
 """From a priced basket to what the till's page draws."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from edge.catalogue import Product
 from edge.pricing import Priced
@@ -11,6 +11,30 @@ from edge.words import Notice, notice
 from promotions.ruleset import Live
 from promotions.trace import Outcome
 from promotions.wording import explain
+from protocol.errors import define
+
+UNCOVERED_MAX: Final = 100  # rules beside the line that are told on one panel
+
+define(
+    {
+        "LINE_NOT_IN_RULE": (
+            "“{name}” is for {goods_en}; {product_en} is in the group “{group_en}”, so it does "
+            "not take part. If it should, head office must add it to the rule.",
+            "“{name}”适用于{goods_zh}；{product_zh}属于“{group_zh}”分组，因此不参加。"
+            "如应参加，请联系总部将其加入规则。",
+        ),
+        "LINE_LEFT_OUT": (
+            "“{name}” is for {goods_en}, but leaves out {product_en}.",
+            "“{name}”适用于{goods_zh}，但排除了{product_zh}。",
+        ),
+        "LINE_BARRED": (
+            "{product_en} is barred from all discounts, so no promotion counts it.",
+            "{product_zh}设为不参与任何优惠，所有促销都不计入。",
+        ),
+        "EVERY_GOODS": ("all goods", "全部商品"),
+        "GOODS_OF_GROUP": ("the group “{group}”", "“{group}”分组"),
+    }
+)
 
 
 def reason_view(priced: Priced, outcome: Outcome) -> ReasonView:
@@ -43,6 +67,70 @@ def touching(priced: Priced, line: BasketLine) -> list[Outcome]:
         if outcome and any(slot.covers(line.sku, line.group) for slot in live.slots):
             found[live.id] = outcome
     return sorted(found.values(), key=lambda o: (not o.applied, o.rule_id))
+
+
+def line_reasons(
+    priced: Priced, line: BasketLine, groups: Mapping[str, tuple[str, str]], *, every: bool
+) -> list[ReasonView]:
+    """Why each rule took something off this line or not: first those whose selectors cover it.
+
+    The others follow with what they are for, when `every` is asked or when none covers the line.
+    """
+    near = [reason_view(priced, outcome) for outcome in touching(priced, line)]
+    if near and not every:
+        return near
+    known = {view.rule for view in near}
+    rules = sorted(priced.rule_set.live.items())
+    far = [
+        _beside(live, line, groups)
+        for rule, live in rules
+        if rule not in known and (line.no_discount or not _covers(live, line))
+    ]
+    return [*near, *far[:UNCOVERED_MAX]]
+
+
+def _covers(live: Live, line: BasketLine) -> bool:
+    return any(slot.covers(line.sku, line.group) for slot in live.slots)
+
+
+def _beside(live: Live, line: BasketLine, groups: Mapping[str, tuple[str, str]]) -> ReasonView:
+    """A rule that does not count this line, with what it is for."""
+    rule = live.rule
+    named = any(
+        slot.all or line.sku in slot.skus or line.group in slot.groups for slot in live.slots
+    )
+    code = "LINE_BARRED" if line.no_discount else "LINE_LEFT_OUT" if named else "LINE_NOT_IN_RULE"
+    zh, en = groups.get(line.group or "", (line.group or "—", line.group or "—"))
+    goods = _goods(live, groups)
+    said = {
+        "product_zh": line.name.get("zh", line.sku),
+        "product_en": line.name.get("en", line.sku),
+        "group_zh": zh,
+        "group_en": en,
+        "goods_zh": "、".join(one.zh for one in goods),
+        "goods_en": ", ".join(one.en for one in goods),
+    }
+    why = Notice(
+        code,
+        notice(code, {**said, "name": rule.title("en")}).en,
+        notice(code, {**said, "name": rule.title("zh")}).zh,
+    )
+    name = Notice(rule.id, rule.title("en"), rule.title("zh"))
+    return ReasonView(rule=rule.id, version=rule.version, applied=False, name=name, why=why)
+
+
+def _goods(live: Live, groups: Mapping[str, tuple[str, str]]) -> list[Notice]:
+    """What the selectors of a rule name, the first few of each."""
+    found: list[Notice] = []
+    for slot in live.slots:
+        if slot.all:
+            found.append(notice("EVERY_GOODS"))
+        for group in sorted(slot.groups)[:3]:
+            zh, en = groups.get(group, (group, group))
+            told = notice("GOODS_OF_GROUP", {"group": en}).en
+            found.append(Notice(group, told, notice("GOODS_OF_GROUP", {"group": zh}).zh))
+        found += [Notice(sku, sku, sku) for sku in sorted(slot.skus)[:3]]
+    return found or [Notice("", "—", "—")]
 
 
 def promotions_of(priced: Priced) -> list[list[PromotionView]]:

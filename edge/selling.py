@@ -7,7 +7,7 @@ from edge import till as pure
 from edge.baskets import Kept
 from edge.catalogue import Found, Hit
 from edge.checkout import Checkout, SalesFloor
-from edge.drawing import gift_views, line_views, oversold_skus, reason_view, touching
+from edge.drawing import gift_views, line_reasons, line_views, oversold_skus, reason_view
 from edge.recognising import Recogniser
 from edge.views import BasketView, HeldView, PaidSale, ReasonView, TenderIn
 from edge.words import Notice, notice, notice_of
@@ -135,12 +135,12 @@ class Selling:
         """Why each rule that touches the line (or basket) applied or not; `every`: all rules."""
         with self._node.books.database.reading() as connection:
             kept = self._floor.baskets.load(connection, till)
+            groups = self._floor.catalogue.groups(connection)
         priced = self._floor.priced(kept, self._node.clock.read())
-        if line is not None and not every:
-            outcomes = touching(priced, pure.line_of(kept.state, line))
-        else:
-            found = priced.result.outcomes() if every else priced.result.touching
-            outcomes = sorted(found.values(), key=lambda o: (not o.applied, o.rule_id))
+        if line is not None:
+            return line_reasons(priced, pure.line_of(kept.state, line), groups, every=every)
+        found = priced.result.outcomes() if every else priced.result.touching
+        outcomes = sorted(found.values(), key=lambda o: (not o.applied, o.rule_id))
         return [reason_view(priced, outcome) for outcome in outcomes]
 
     def search(self, text: str, *, limit: int = 20) -> list[Hit]:

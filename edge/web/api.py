@@ -10,6 +10,7 @@ from edge.catalogue import Hit
 from edge.views import BasketView, PaidSale
 from edge.web import shapes as s
 from edge.web.shapes import answers, give
+from edge.web.status import rules_note
 from edge.web.visitor import needs, shop, visitor
 from edge.web.wording import clock_text, person_name
 
@@ -85,7 +86,7 @@ def clear() -> Response:
 def explain(query: s.ExplainQuery) -> Response:
     """Why each promotion did or did not apply."""
     found = shop().selling.explain(visitor().till, query.line or None, every=bool(query.every))
-    return give(s.Reasons(tuple(found)))
+    return give(s.Reasons(tuple(found), rules_note()))
 
 
 @till_api.post("/till/hold", responses=answers(BasketView))

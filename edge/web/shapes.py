@@ -227,6 +227,7 @@ class Reasons(msgspec.Struct, frozen=True):
     """One verdict per rule."""
 
     reasons: tuple[ReasonView, ...]
+    note: str = ""  # why newer promotions may be missing here, in the page's language
 
 
 class HeldOut(msgspec.Struct, frozen=True):

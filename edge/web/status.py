@@ -124,6 +124,19 @@ def _ages(verdicts: list[Verdict], language: str) -> Mark:
     return Mark(worst.state if worst else "ok", text, detail)
 
 
+def rules_note() -> str:
+    """Why promotions may be missing here: head office has not been heard. "" when all is well."""
+    node = shop()
+    if node.syncing.status().central_up:
+        return ""
+    return _(
+        "No connection to head office: promotions published since are not known here. The newest "
+        "rule in force is from %(at)s; %(n)s are in force.",
+        at=clock_text(node.rules.in_force.changed_ms),
+        n=len(node.rules.in_force.versions),
+    )
+
+
 def prices_changed_ms() -> int:
     """When head office last set a price that this shop knows."""
     node = shop()

@@ -100,13 +100,15 @@ function verdict(row, off) {
 }
 
 export async function explain(line, every) {
-  const { reasons } = await get(`/api/till/explain?line=${line ? line.line : 0}&every=${every ? 1 : 0}`);
+  const { reasons, note } = await get(`/api/till/explain?line=${line ? line.line : 0}&every=${every ? 1 : 0}`);
   const off = Object.fromEntries((line?.promotions || []).map((one) => [one.rule, one.amount_minor]));
   const rows = [...reasons].sort((a, b) => Number(b.applied) - Number(a.applied));
   const title = line ? line[NAME] || line.zh : t("whole_sale");
   panel("why", t("why"), [
     el("p", {}, el("strong", {}, title), line ? ` · ${quantity(line.qty_milli)} × ${money(line.unit_price_minor)}` : ""),
-    rows.length ? el("div", {}, rows.map((row) => verdict(row, off[row.rule]))) : el("p", { class: "muted" }, t("no_rule_touches")),
+    note ? el("p", { class: "strip warn", id: "rules-note" }, note) : null,
+    line && !rows.some((row) => !row.why.code.startsWith("LINE_")) ? el("p", { class: "muted" }, t("no_rule_touches")) : null,
+    el("div", {}, rows.map((row) => verdict(row, off[row.rule]))),
     every ? null : el("button", { class: "button", type: "button", onclick: () => explain(line, true) }, t("all_rules")),
   ]);
 }
