@@ -112,6 +112,14 @@ define(
             "The message broker at {address} does not answer head office.",
             "消息服务器 {address} 没有响应总部。",
         ),
+        "ALARM_DENIED": (
+            "The message broker at {address} refuses head office's name or password.",
+            "消息服务器 {address} 拒绝总部的账号或密码。",
+        ),
+        "ALARM_DENIED_DO": (
+            "Check mqtt.username and the password file in the settings. Shops go on selling.",
+            "请检查设置中的 mqtt.username 和密码文件。门店可继续销售。",
+        ),
         "ALARM_BROKER_DO": (
             "Start the broker or correct its address in the settings. Shops go on selling.",
             "请启动消息服务器或更正设置中的地址。门店可继续销售。",
@@ -268,10 +276,10 @@ LOOKS: Final[tuple[Look, ...]] = (
 class Alarms:
     """Looks for what is wrong, each time anew.
 
-    `deaf_broker` gives the address of a broker that does not answer, "" while it does.
+    `deaf_broker` gives the alarm's code and the address of a broker that does not answer.
     """
 
-    def __init__(self, desk: Desk, deaf_broker: Callable[[], str]) -> None:
+    def __init__(self, desk: Desk, deaf_broker: Callable[[], tuple[str, str]]) -> None:
         self._desk = desk
         self._deaf_broker = deaf_broker
 
@@ -280,10 +288,8 @@ class Alarms:
         now = self._desk.clock.read().at_ms
         with self._desk.books.database.reading() as connection:
             found = [alarm for look in LOOKS for alarm in look(connection, now)]
-        silent = self._deaf_broker()
-        if silent:
-            params = {"address": silent}
-            found.append(
-                Alarm(code="ALARM_BROKER", level="bad", subject="broker", at_ms=now, params=params)
-            )
+        wrong, address = self._deaf_broker()
+        if wrong:
+            params = {"address": address}
+            found.append(Alarm(code=wrong, level="bad", subject="broker", at_ms=now, params=params))
         return sorted(found, key=lambda a: (a.level != "bad", -a.at_ms, a.code, a.subject))

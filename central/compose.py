@@ -110,10 +110,12 @@ def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
     return NtpClock(settings.ntp_servers, high_water, save)
 
 
-def _deaf_broker(syncing: Syncing, settings: Settings) -> str:
-    """The broker's address while it does not answer, else nothing."""
-    mqtt = settings.mqtt
-    return "" if syncing.status().broker_up else f"{mqtt.host}:{mqtt.port}"
+def _deaf_broker(syncing: Syncing, settings: Settings) -> tuple[str, str]:
+    """What is wrong with the broker, and its address; nothing while it answers."""
+    state, mqtt = syncing.status(), settings.mqtt
+    if state.broker_up:
+        return "", ""
+    return "ALARM_DENIED" if state.denied else "ALARM_BROKER", f"{mqtt.host}:{mqtt.port}"
 
 
 def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:

@@ -46,6 +46,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     refused: int
     fault: str
     stopped: dict[str, str]
+    denied: bool = False  # the broker refuses head office's account
 
 
 def portions(rows: Sequence[tuple[str, int]]) -> list[tuple[tuple[str, int], ...]]:
@@ -165,6 +166,7 @@ class Syncing:
             refused=state.refused,
             fault=state.fault or state.link_fault,
             stopped=state.stopped,
+            denied=self.replicator.link.denied,
         )
 
     # -- who is who -------------------------------------------------------------------------

@@ -37,6 +37,11 @@ define(
             "The network to head office is down; nobody answers at {address}.",
             "与总部的网络已断开，{address} 没有响应。",
         ),
+        "HEALTH_DENIED": (
+            "The message broker refuses this shop's name or password. Selling goes on; ask the "
+            "operator to check the password file.",
+            "消息服务器拒绝本店的账号或密码。可继续销售；请管理员检查密码文件。",
+        ),
         "HEALTH_CENTRAL": (
             "The network works, but head office does not answer.",
             "网络正常，但总部没有响应。",
@@ -247,6 +252,8 @@ class Health:
             found.append(verdict("broker", "bad", _say("HEALTH_CLONED")))
         elif link.broker_up:
             found.append(verdict("broker", "ok"))
+        elif link.denied:
+            found.append(verdict("broker", "bad", _say("HEALTH_DENIED")))
         else:
             mqtt = self._parts.node.settings.mqtt
             why = _say("HEALTH_BROKER", address=f"{mqtt.host}:{mqtt.port}")

@@ -40,6 +40,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     stopped: str  # head office refuses our journal: why
     refused: int  # messages that this node refused
     cloned: bool  # another machine uses our name
+    denied: bool = False  # the broker refuses this shop's account
 
 
 class Syncing:
@@ -143,6 +144,7 @@ class Syncing:
             stopped=next(iter(state.stopped.values()), ""),
             refused=state.refused,
             cloned=self.replicator.link.cloned,
+            denied=self.replicator.link.denied,
         )
 
     # -- in the replication thread ----------------------------------------------------------

@@ -67,6 +67,7 @@ class MqttLink:
         self.broker = broker
         self.up = False
         self.fault = ""
+        self.denied = False  # the broker answers, but not to this account
         self.protocol = MQTTProtocolVersion.MQTTv5
         self._subscriptions = subscriptions
         self._on_message = on_message
@@ -182,12 +183,13 @@ class MqttLink:
         name = str(code)
         if name != "Success":
             self.fault = name
+            self.denied = "authorized" in name.lower() or "password" in name.lower()
             if "protocol version" in name.lower():
                 self._use_other_protocol()
             self._ended.set()
             return
         client.subscribe([(topic, 1) for topic in self._subscriptions])
-        self.up, self.fault = True, ""
+        self.up, self.fault, self.denied = True, "", False
         self._on_up()
 
     def _disconnected(
