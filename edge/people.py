@@ -135,6 +135,18 @@ class Attempts:
         """After a right PIN, or a manager's unlock."""
         tx.execute(delete(pin_attempt).where(pin_attempt.c.who == who))
 
+    def forget_everywhere(self, tx: Connection, person: str) -> None:
+        """At every browser."""
+        self.forget(tx, _counted("", person))
+        at_browsers = pin_attempt.c.who.endswith(f"/person/{person}", autoescape=True)
+        tx.execute(delete(pin_attempt).where(at_browsers))
+
+
+def _counted(browser: str, person: str) -> str:
+    """Where wrong tries are counted: whoever guesses at one browser locks nobody out elsewhere."""
+    name = f"person/{person[:40]}"
+    return f"browser/{browser[:64]}/{name}" if browser else name
+
 
 class People:
     """Roles come from head office (`to/{store}`)."""
@@ -194,9 +206,9 @@ class People:
             except (Argon2Error, InvalidHashError):
                 return False
 
-    def check_pin(self, person: str, pin: str) -> Person:
+    def check_pin(self, person: str, pin: str, *, browser: str = "") -> Person:
         """The right PIN of this person, or a refusal that counts; no session."""
-        who = f"person/{person[:40]}"
+        who = _counted(browser, person)
         self.attempts.demand_open(who)
         with self._node.books.database.reading() as connection:
             found = self._row(connection, person)
@@ -223,7 +235,7 @@ class People:
         if len(owners) != 1:  # one PIN of two people opens for neither
             raise self.attempts.failed(who)
         person = Person(owners[0].person, owners[0].name, owners[0].role)
-        self.attempts.demand_open(f"person/{person.person}")
+        self.attempts.demand_open(_counted(browser, person.person))
         with self._node.books.begin() as tx:
             self.attempts.forget(tx, who)
         return person
@@ -231,10 +243,13 @@ class People:
     def sign_in(self, pin: str, *, person: str = "", browser: str = "", till: str = "") -> SignedIn:
         """PIN alone or person and PIN. PIN_WRONG, then PIN_WAIT with the seconds, then PIN_LOCKED.
 
-        Failures count per person, and per browser when no person is named: nobody can lock out
-        the whole shop.
+        Failures count per browser, and there per person when one is named: nobody can lock out
+        the whole shop from one corner of it.
         """
-        found = self.check_pin(person, pin) if person else self._by_pin_alone(pin, browser)
+        if person:
+            found = self.check_pin(person, pin, browser=browser)
+        else:
+            found = self._by_pin_alone(pin, browser)
         token = secrets.token_urlsafe(32)
         now = self._node.clock.read().at_ms
         with self._node.books.begin() as tx:
@@ -253,8 +268,11 @@ class People:
         self._node.hub.publish("people", {"till": till})
         return SignedIn(token=token, person=found, till=till)
 
-    def session(self, token: str) -> SignedIn | None:
-        """Who this cookie is; None when signed out, idle too long, or no longer working here."""
+    def session(self, token: str, *, browser: str | None = None) -> SignedIn | None:
+        """Who this cookie is; None when signed out, idle too long, or no longer working here.
+
+        At another browser than the one that signed in (`browser`), it is nobody's.
+        """
         if not token:
             return None
         kept = token_hash(token)
@@ -262,7 +280,7 @@ class People:
         with self._node.books.database.reading() as connection:
             row = connection.execute(select(session).where(session.c.token_hash == kept)).first()
             found = self._row(connection, row.person) if row else None
-        if row is None or found is None:
+        if row is None or found is None or browser not in {None, row.browser}:
             return None
         idle_ms = now - row.seen_ms
         if idle_ms > self._node.settings.idle_minutes * 60_000:
@@ -282,4 +300,4 @@ class People:
         """A manager lifts a lock-out."""
         self.demand(by, "override")
         with self._node.books.begin() as tx:
-            self.attempts.forget(tx, f"person/{person}")
+            self.attempts.forget_everywhere(tx, person)

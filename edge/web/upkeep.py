@@ -94,14 +94,15 @@ def health() -> ResponseReturnValue:
 @needs("confirm_time")
 def confirm_time() -> ResponseReturnValue:
     """A manager vouches for the time with the PIN, after a power cut without a network."""
-    node, who = shop(), visitor().person
+    node, who, browser = shop(), visitor().person, visitor().browser
     try:
         typed = datetime.fromisoformat(request.form.get("time", "")[:20])
         true_ms = int(typed.replace(tzinfo=ZoneInfo(node.settings.tz)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return _health_page(Refusal("TIME_STRANGE")), 422
     try:
-        node.people.check_pin(who, request.form.get("pin", "")[:12])
+        pin = request.form.get("pin", "")[:12]
+        node.people.check_pin(who, pin, browser=browser.key if browser else "")
         node.timekeeping.confirm(true_ms, person=who)
     except TillmeshError as fault:
         return _health_page(fault), 422

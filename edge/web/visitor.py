@@ -155,7 +155,7 @@ def _meet() -> None:
     if token := request.cookies.get(BROWSER_COOKIE):
         g.visitor.browser = node.pairing.browser(token)
     if g.visitor.browser and (token := request.cookies.get(SESSION_COOKIE)):
-        g.visitor.signed = node.people.session(token)
+        g.visitor.signed = node.people.session(token, browser=g.visitor.browser.key)
 
 
 def _check_form() -> None:

@@ -11,7 +11,7 @@ from protocol.ids import to_stream
 from tests.edge.shop_builder import PINS, FixedClock, build, head_office, pin_hash
 
 
-def fail(shop: Shop, times: int, *, person: str = "anna", browser: str = "b1") -> list[str]:
+def fail(shop: Shop, times: int, *, person: str = "anna", browser: str = "") -> list[str]:
     codes = []
     for _ in range(times):
         with pytest.raises(Refusal) as refusal:
@@ -68,6 +68,32 @@ def test_wrong_pins_wait_longer_and_longer_then_lock(shop: Shop, clock: FixedClo
     assert shop.people.sign_in(PINS["anna"], person="anna").person.person == "anna"
     with pytest.raises(Refusal, match="NOT_ALLOWED"):
         shop.people.unlock("mei", by="anna")
+
+
+def test_guessing_at_some_browsers_locks_nobody_out_at_the_others(
+    shop: Shop, clock: FixedClock
+) -> None:
+    for n in range(48):
+        for person in (*PINS, ""):
+            with pytest.raises(Refusal):
+                shop.people.sign_in("9999", person=person, browser=f"rogue{n % 4}")
+        clock.later(20_000)
+    with pytest.raises(Refusal, match="PIN_LOCKED"):
+        shop.people.sign_in(PINS["mei"], person="mei", browser="rogue1")
+    for person, pin in PINS.items():
+        shop.people.sign_in(pin, person=person, browser="till")
+        shop.people.sign_in(pin, browser="till")
+    shop.people.unlock("mei", by="mei")
+    shop.people.sign_in(PINS["mei"], person="mei", browser="rogue1")
+    with pytest.raises(Refusal, match="PIN_LOCKED"):
+        shop.people.sign_in(PINS["anna"], person="anna", browser="rogue1")
+
+
+def test_a_session_belongs_to_its_browser(shop: Shop) -> None:
+    signed = shop.people.sign_in(PINS["mei"], person="mei", browser="till-1", till="1")
+    assert shop.people.session(signed.token, browser="till-1") == signed
+    assert shop.people.session(signed.token, browser="till-2") is None
+    assert shop.people.session(signed.token, browser="till-1") == signed
 
 
 def test_a_lock_out_survives_a_restart(tmp_path: Path, clock: FixedClock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from edge.web.visitor import OPEN, PAIRED, SIGNED_IN, csrf_token, need_of
+from edge.web.visitor import OPEN, PAIRED, SESSION_COOKIE, SIGNED_IN, csrf_token, need_of
 from protocol.roles import MAY
 from tests.edge.shop_builder import PINS
 from tests.edge.web.conftest import SECRET, Site
@@ -205,3 +205,13 @@ def test_a_crash_shows_a_reference_and_nothing_else(
     reference = re.search(r"reference ([0-9A-F]{8})", text)
     assert reference is not None
     assert reference[1] in caplog.text
+
+
+def test_the_session_of_one_till_opens_nothing_at_another(
+    site: Site, client_of: Callable[..., FlaskClient]
+) -> None:
+    client = client_of("anna", till="2")
+    assert client.get("/api/till/basket").status_code == 200
+    client.set_cookie(SESSION_COOKIE, site.cookies("mei", "1")[SESSION_COOKIE])
+    answer = client.get("/api/till/basket")
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "SIGN_IN_FIRST")
