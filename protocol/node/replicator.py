@@ -411,7 +411,10 @@ class Replicator:
 
     def _tick(self, now: float) -> None:
         greeted = self.sending.tick(now)
-        if self.link.up and not greeted and now - self._hello_at > GREET_AGAIN_S:
+        # A shop whose answers stay away may be answered under a session that is over.
+        unheard = self.sending.overdue() and not self.side.returns_own
+        silent = unheard or not greeted
+        if self.link.up and silent and now - self._hello_at > GREET_AGAIN_S:
             self._say_hello()
         self.on_tick(now)
         dropped, self._dropped = self._inbox.dropped - self._dropped, self._inbox.dropped

@@ -71,6 +71,7 @@ class Sending:
         self._unsaved: dict[tuple[str, str], Position] = {}
         self._returning = Returning()
         self._asked_ms: dict[Sender, int] = {}
+        self._overdue = False
         self._saved_at = 0.0
         self._looked_at = 0.0
 
@@ -229,7 +230,7 @@ class Sending:
         greeted = False
         for source in self.sources.values():
             for sender in source.senders.values():
-                sender.tick(_now_ms())
+                self._overdue |= sender.tick(_now_ms())
                 greeted |= sender.greeted
         if now_s - self._looked_at > LOOK_S:
             self._looked_at = now_s
@@ -245,6 +246,11 @@ class Sending:
             for (peer, stream), acked in self._unsaved.items():
                 self.books.journal.save_ack(tx, peer, stream, acked)
         self._unsaved = {}
+
+    def overdue(self) -> bool:
+        """Was an answer missed since this was last asked?"""
+        missed, self._overdue = self._overdue, False
+        return missed
 
     def senders(self) -> list[tuple[str, Source, Sender]]:
         """A snapshot (peer, source, sender) for whoever shows the state."""

@@ -142,3 +142,22 @@ def test_a_shop_set_back_that_sold_before_it_could_ask(place: House, tmp_path: P
     place.office.books.rebuild()
     place.shops["a"].books.rebuild()
     assert place.shops["a"].books.proof(shelf("a")) == place.office.books.proof(shelf("a"))
+
+
+def test_an_old_greeting_said_again_silences_nobody_for_long(place: House) -> None:
+    """A recorded hello is signed well; head office then answers a session that is over."""
+    topic = place.topics.up("a", "state")
+    old = next(payload for heard, payload in place.rogue.heard if heard == topic)
+    stop(place, "a")
+    start(place, "a")
+    place.flows(seconds=10)
+    place.rogue.throw(topic, old)
+    time.sleep(0.5)
+    place.say("a")
+    until(
+        "the shop hears that head office has it",
+        lambda: place.shops["a"].syncing.status().unsynced == 0,
+        12,
+    )
+    place.flows()
+    place.quiet()
