@@ -241,8 +241,10 @@ class Replicator:
     def _received(self, message: Message, group: list[Incoming]) -> None:
         try:
             self._read(message, group)
-        except (Unavailable, OperationalError, InterfaceError):
-            raise  # our database, not the message
+        except Unavailable as fault:
+            self.fault = str(fault)  # our disk, not the message: who waits for us says it again
+        except (OperationalError, InterfaceError):
+            raise  # our database is away
         except TillmeshError as fault:
             self.refuse(message.topic, message.payload, fault)
         except Exception as fault:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from edge.compose import Shop
 from protocol.ledger import shelf
 from protocol.node.tables import digest_check, fork
-from tests.journeys.rogues import House, count_of, house, on_hand, until
+from tests.journeys.rogues import House, count_of, head_of, house, on_hand, until
 
 pytestmark = pytest.mark.slow
 
@@ -161,3 +162,29 @@ def test_an_old_greeting_said_again_silences_nobody_for_long(place: House) -> No
     )
     place.flows()
     place.quiet()
+
+
+def test_a_full_disk_in_a_shop_keeps_the_link(place: House) -> None:
+    """What the shop cannot keep is sent again; nobody hangs up, and the others do not notice."""
+    with place.shops["a"].books.database.write.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count={pages}").fetchone()
+    with capture_logs() as logs:
+        for n in range(80):
+            place.office.catalogue.define_group(f"full{n}", zh="组" * 30, en="g" * 100, by="ann")
+            place.say("b")
+        want = place.say("b")
+        until("b goes on", lambda: head_of(place.office.books, "shop/b").seq >= want.seq, 3)
+        place.quiet()
+    assert not [x for x in logs if x["event"] in {"replication_restarts", "link_down"}]
+    mine = place.shops["a"].books
+    assert head_of(mine, "all") != head_of(place.office.books, "all")
+    with mine.database.write.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        raw.execute("PRAGMA max_page_count=1073741823").fetchone()
+    until("a has all", lambda: head_of(mine, "all") == head_of(place.office.books, "all"), 20)
+    place.flows()
+    assert mine.verify() == []
