@@ -13,7 +13,7 @@ import msgspec
 from promotions.figures import FIGURE_MAX, milli, whole
 from protocol.errors import Refusal, define
 
-BUDGET_DEFAULT: Final = 75_000  # states expanded; calibrated to stay about 20 ms
+BUDGET_DEFAULT: Final = 60_000  # states expanded; calibrated to stay about 20 ms
 LINES_MAX: Final = 5_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from promotions.lines import Line
 from promotions.tracks import BundleTrack, Track
 
 FINE: Final = 16
-MONEY: Final = 6 * FINE  # doublings of the states that a line of mean worth makes up for
+MONEY: Final = 12 * FINE  # doublings of the states that a line of mean worth makes up for
 
 
 @cache

@@ -31,7 +31,7 @@ Node = tuple[int, int, Any]  # gain, applied mask, chain of (track, line, units)
 COMBINATIONS_MAX = 64
 PARTS = 10_000
 CLOSE = 150  # of 10,000: how close a bound is wanted before a proof is tried
-PASSES = (10, 60, 80, 90, 90)  # of a guided search: how much of the work that is left, in per cent
+PASSES = (20, 60, 80, 90)  # of a guided search: how much of the work that is left, in per cent
 BOOST_MAX = 400  # per cent: passes that end early may plan with more than there is
 LEFT_LEAST = 3_000
 KEPT_FIRST, COST_FIRST = 64, 18  # what states cost, until the pass has learnt it
@@ -127,7 +127,7 @@ class Sweep:
             if self.guide is not None:
                 left, spent = self.work.left, begun - self.work.left
                 carries = max(0, left - self.reserve) * kept // (spent * (len(self.lines) - i))
-                self.width = max(WIDTH_LEAST, min(carries, left * kept // (spent * 2)))
+                self.width = max(WIDTH_LEAST, min(carries, left * kept // (spent * 5)))
                 kept += len(states)
                 self.open = max((node[0] for node in states.values()), default=NEVER)
             for track in self.on_line[line.index]:
@@ -193,7 +193,8 @@ class Sweep:
         memo: dict[int, list[tuple[int, int, int]]] = {}
         after: dict[int, Node] = {}
         work = len(states)
-        for key, (gain, mask, chain) in states.items():
+        for key, node in states.items():
+            gain, mask, chain = node
             place = key & own
             steps = memo.get(place)
             if steps is None:
@@ -210,9 +211,10 @@ class Sweep:
                     union = mask | bit if k else mask
                     if total == known[0] and union.bit_count() >= known[1].bit_count():
                         continue
-                after[key + add] = (
-                    (total, mask | bit, (chain, track, line, k)) if k else (total, mask, chain)
-                )
+                if k:
+                    after[key + add] = (total, mask | bit, (chain, track, line, k))
+                else:
+                    after[key + add] = (total, mask, chain) if more else node
         self.work.spend(work)
         return after
 
@@ -345,12 +347,13 @@ class _Aim:
     def widen(self, best: Solution, work: Work) -> Solution:
         """A quick pass to know more, then passes for a close bound, then for a proof."""
         boost = 100
-        for share in PASSES:
+        for at, share in enumerate(PASSES):
             if self.most <= best.total or work.left < LEFT_LEAST:
                 break
             near = self.most - best.total <= best.total * CLOSE // PARTS
+            close = CLOSE if at and not near else 0
             before, allowance = work.left, work.left * share // 100
-            best = self._pass(best, 0 if near else CLOSE, allowance * boost // 100, work)
+            best = self._pass(best, close, allowance * boost // 100, work)
             spent = max(1, before - work.left)
             boost = min(BOOST_MAX, max(100, boost * allowance // spent))
         return best
