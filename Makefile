@@ -45,6 +45,7 @@ check: lint test ## what CI runs
 
 bench: setup ## speed and memory, beside their baselines, in one run
 	@bash deploy/test-servers.sh
+	@$(PY) -c "import oscar" 2>/dev/null || $(PY) -m pip install -q -c constraints.txt django-oscar
 	@$(PY) -m tests.bench
 
 sim: setup ## a whole virtual shop of devices, with a page

@@ -1,6 +1,6 @@
 """`make bench`: speed and memory, each beside its baseline, in one run on this machine.
 
-python -m tests.bench [edge] [journal] [chain] [till] [promotions] [demo]
+python -m tests.bench [edge] [journal] [chain] [till] [promotions] [oscar] [demo]
 """
 
 import importlib
@@ -13,6 +13,7 @@ SECTIONS = {
     "till": "the till's page in Chromium, 100,000 products",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",
     "promotions": "promotions",
+    "oscar": "promotions beside django-oscar, the same instances",
     "demo": "make demo",
 }
 
