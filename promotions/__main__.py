@@ -78,7 +78,7 @@ def answer_request(request: Any, compiler: Compiler) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise Refusal("BASKET_UNREADABLE", path="line", found=shown(request), expected="object")
     kind = request.get("kind", "price")
-    if kind not in {"price", "refund"}:
+    if not isinstance(kind, str) or kind not in {"price", "refund"}:
         raise Refusal("BASKET_UNREADABLE", path="kind", found=shown(kind), expected="price, refund")
     context: Context = read_context(request.get("context"))
     rule_set, refused, compile_us = compiler.compile(request.get("rules", []), context.store_tz)
