@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -313,8 +312,7 @@ def _write_all(
     if not deltas:
         return 0
     try:
-        # A writer's fault ends its whole transaction anyway: it needs no savepoint.
-        with nullcontext() if writer else tx.begin_nested():
+        with tx.begin_nested():
             write(tx, deltas)
     except _UNSTORABLE as fault:
         if writer or len(folded) == 1:

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from deploy import bakery
 from deploy.chain import TILL, Chain, Shop
 from deploy.walks import CODE, until
-from tests.journeys.screens import WAIT_MS, Office, Phone, Till, follow, shot, without_reload
+from tests.journeys.screens import WAIT_MS, Office, Phone, Till, shot, without_reload
 
 pytestmark = pytest.mark.slow
 BREADS = ("P0001", "P0002", "P0003")  # 6.00, 7.00, 7.50: buy 2, get the cheapest free
@@ -146,7 +146,7 @@ def _set_price(office: Office, sku: str, yuan: str) -> None:
     office.menu("Prices")
     page.locator("#f-search").fill(sku)
     page.locator("#f-search").press("Enter")
-    follow(page.locator("main tbody").get_by_role("link", name=GOODS[sku]["name_en"]))
+    page.locator("main tbody").get_by_role("link", name=GOODS[sku]["name_en"]).click()
     page.locator("#f-price").fill(yuan)
     page.get_by_role("button", name="Set price").click()
     row = page.locator("main tbody tr").filter(has_text="In force").first
@@ -157,7 +157,7 @@ def _set_price(office: Office, sku: str, yuan: str) -> None:
 def _publish(office: Office) -> None:
     page = office.page
     office.menu("Promotions")
-    follow(page.get_by_role("link", name="New promotion"))
+    page.get_by_role("link", name="New promotion").click()
     page.locator("#f-rule").fill("toast-10")
     page.locator("#f-name_zh").fill("吐司九折")
     page.locator("#f-name_en").fill("Toast, 10 % off")
@@ -201,8 +201,8 @@ def test_ten_are_sent_and_nine_arrive(sender: Phone, receiver: Phone, office: Of
     disputes = office.open("/transfers?view=disputes")
     office.live(disputes)
     with without_reload(office.page), without_reload(disputes):
-        follow(coming.get_by_role("link"))
-        follow(receiver.page.get_by_role("link", name="Receive"))
+        coming.get_by_role("link").click()
+        receiver.page.get_by_role("link", name="Receive").click()
         receiver.book_arrival("9")
         expect(receiver.page.locator("main")).to_contain_text("disputed")
         shot(receiver.page, "phone-disputed")
@@ -226,7 +226,7 @@ def test_the_van_is_faster_than_the_news(
         chain.broker.kill()
         note = sender.send("S2", CODE[MOVED], "10")
         receiver.go("/transfers")
-        follow(receiver.page.locator("main a[href$='/by-note']"))
+        receiver.page.locator("main a[href$='/by-note']").click()
         receiver.page.locator("#note-text").fill(note)
         shot(receiver.page, "phone-by-note")
         receiver.page.locator("#read-note").click()

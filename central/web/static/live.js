@@ -83,8 +83,6 @@ function lead() {
 function openStream() {
   openedAt = performance.now();
   source = new EventSource("/live");
-  // What changed between the drawing of the page and this moment was not heard: read it anew.
-  source.onopen = () => spread({ state: "live", topic: "lost", data: {} });
   source.onmessage = (event) => {
     lastData = performance.now();
     spread({ state: "live", ...JSON.parse(event.data) });
