@@ -23,7 +23,8 @@ demo-check: setup ## the same chain unattended: the four walks, the latency of e
 
 test: setup ## all tests, on real servers and a real browser
 	@bash deploy/test-servers.sh
-	@$(PY) -m pytest -m "not nightly" -n 2 --dist loadfile
+	@$(PY) -m pytest -m "not nightly" -n 2 --dist loadfile --ignore tests/journeys
+	@$(PY) -m pytest -m "not nightly" tests/journeys
 
 nightly: setup ## the long runs too
 	@bash deploy/test-servers.sh

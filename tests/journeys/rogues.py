@@ -246,11 +246,8 @@ class House:
             node.books.record(tx, {node.stream: drafts})
         return head_of(node.books, node.stream)
 
-    def flows(self, seconds: float = 15.0) -> None:
-        """News of both shops reaches head office, and head office's news reaches them.
-
-        How fast is shown by `make bench`: a test on a busy machine only asks whether.
-        """
+    def flows(self, seconds: float = 3.0) -> None:
+        """News of both shops reaches head office, and head office's news reaches them."""
         for store in self.shops:
             want = self.say(store)
             stream = f"shop/{store}"
