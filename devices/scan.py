@@ -70,6 +70,32 @@ class InStorePrefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise Refusal("PREFIX_WRONG", prefix=self.prefix, detail=f"{length} != 13")
 
 
+def parse_prefix(text: str) -> InStorePrefix | None:
+    """Read "20:item5:weight5" or "21:item5:check1:price4"; None when it is no layout.
+
+    >>> parse_prefix("20:item5:weight5").item_digits
+    5
+    """
+    parts = text.split(":")
+    check = len(parts) == 4 and parts[2] == "check1"
+    if len(parts) != 3 + check:
+        return None
+    item, value = parts[1], parts[-1]
+    kind = value.rstrip("0123456789")
+    if item.rstrip("0123456789") != "item" or kind not in {"weight", "price"}:
+        return None
+    try:
+        return InStorePrefix(
+            parts[0],
+            "weight" if kind == "weight" else "price",
+            int(item.removeprefix("item")),
+            int(value.removeprefix(kind)),
+            check,
+        )
+    except (Refusal, ValueError):
+        return None
+
+
 class Gtin(msgspec.Struct, frozen=True, tag="gtin"):
     """A product's number. `keys` are the forms to look up, best first.
 
@@ -123,7 +149,10 @@ class Member(msgspec.Struct, frozen=True, tag="member"):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """No code of ours, with the reason; `raw` is the text after normalising."""
+    """No code of ours, with the reason; `raw` is the text after normalising.
+
+    A payment code that came at the wrong moment is money: its `raw` is masked.
+    """
 
     raw: str
     code: str
@@ -169,13 +198,25 @@ def read(
     own = _own_code(text, members)
     if own is not None:
         return own
-    pay = _pay_code(text)
-    if pay is not None and tender:
+    pay = None if aim in _GS1_AIMS else _pay_code(text)
+    if pay is None:
+        return _product(text, aim, prefixes)
+    if tender:
         return pay
-    scan = _product(text, aim, prefixes)
-    if isinstance(scan, Unknown) and pay is not None:
-        return Unknown(text, "SCAN_PAY_CODE_EARLY", {"text": text[:4] + "…"})
-    return scan
+    masked = mask(text)
+    return Unknown(masked, "SCAN_PAY_CODE_EARLY", {"text": masked})
+
+
+def mask(raw: str) -> str:
+    """A code as it may be shown and kept: of a payment code only how it begins.
+
+    >>> mask("134512345678901234"), mask("6901028075831")
+    ('1345…', '6901028075831')
+    """
+    text = unicodedata.normalize("NFKC", raw[: SCAN_MAX + 1]).strip(" \t\r\n")
+    match = _AIM.match(text)
+    plain = text[3:] if match else text
+    return plain[:4] + "…" if _pay_code(plain) else raw
 
 
 def _own_code(text: str, members: Sequence[str]) -> Scan | None:

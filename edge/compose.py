@@ -219,7 +219,7 @@ def _wire(
     )
     recogniser = Recogniser(node, catalogue)
     selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
-    scanning = Scanning(node, selling)
+    scanning = Scanning(node, selling, recogniser)
     pages.append(scanning)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
     books.listeners += [

@@ -268,10 +268,13 @@ class People:
         self._node.hub.publish("people", {"till": till})
         return SignedIn(token=token, person=found, till=till)
 
-    def session(self, token: str, *, browser: str | None = None) -> SignedIn | None:
+    def session(
+        self, token: str, *, browser: str | None = None, acts: bool = True
+    ) -> SignedIn | None:
         """Who this cookie is; None when signed out, idle too long, or no longer working here.
 
-        At another browser than the one that signed in (`browser`), it is nobody's.
+        At another browser than the one that signed in (`browser`), it is nobody's. A call that
+        the page makes by itself (`acts` is false) does not count as somebody being there.
         """
         if not token:
             return None
@@ -286,7 +289,7 @@ class People:
         if idle_ms > self._node.settings.idle_minutes * 60_000:
             self.sign_out(token)
             return None
-        if idle_ms > SEEN_EVERY_MS:
+        if acts and idle_ms > SEEN_EVERY_MS:
             with self._node.books.begin() as tx:
                 tx.execute(update(session).where(session.c.token_hash == kept).values(seen_ms=now))
         return SignedIn(token=token, person=found[0], till=row.till)

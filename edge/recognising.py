@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from devices import scan as codes
 from devices.note import ReceiptCode, TransferNote
-from devices.scan import Gs1, Gtin, InStorePrefix, Rcn
+from devices.scan import Gs1, Gtin, InStorePrefix, Rcn, parse_prefix
 from edge.catalogue import Catalogue, Found, Product
 from edge.node import ShopNode
 from edge.till import BasketLine, BasketState, red_row
@@ -45,11 +45,11 @@ define(
         ),
     }
 )
-_PARTS: Final = 3
+PAY_CODE_EARLY: Final = "SCAN_PAY_CODE_EARLY"
 
 
 class Recogniser:
-    """Looks codes up. `prefixes` come from the chain's settings, as head office wrote them."""
+    """Looks codes up. The in-store codes are the shop's own (`code_prefixes`), else the chain's."""
 
     def __init__(self, node: ShopNode, catalogue: Catalogue) -> None:
         self._node = node
@@ -60,8 +60,10 @@ class Recogniser:
         """The chain's in-store codes; one that cannot be read is left out."""
         known = self._prefixes
         if known is None:
-            text = connection.execute(select(READ["chain"].c.prefixes)).scalar()
-            found = msgspec.json.decode(text, type=list[str]) if text else []
+            found: Sequence[str] = self._node.settings.code_prefixes
+            if not found:
+                text = connection.execute(select(READ["chain"].c.prefixes)).scalar()
+                found = msgspec.json.decode(text, type=list[str]) if text else []
             known = tuple(p for p in map(parse_prefix, found) if p is not None)
             self._prefixes = known
         return known
@@ -71,9 +73,18 @@ class Recogniser:
         if any(isinstance(r.body, ChainSettings) for r in recorded):
             self._prefixes = None
 
+    def meaning(self, connection: Connection, raw: str, *, tender: bool = False) -> codes.Scan:
+        """What a code is on this shop's table; payment codes count on the tender screen only."""
+        return codes.read(raw, prefixes=self.prefixes(connection), tender=tender)
+
     def row(self, connection: Connection, raw: str, reading: Reading) -> BasketLine:
-        """A product row, or a red row that keeps the raw code and says why."""
-        scan = codes.read(raw, prefixes=self.prefixes(connection))
+        """A product row, or a red row that keeps the raw code and says why.
+
+        A payment code is no row, whatever the catalogue lists: SCAN_PAY_CODE_EARLY.
+        """
+        scan = self.meaning(connection, raw)
+        if isinstance(scan, codes.Unknown) and scan.code == PAY_CODE_EARLY:
+            raise Refusal(scan.code, **scan.params)
         shown = raw.strip()[:80]
         found, weight_milli, price_minor = self._goods(connection, scan, raw)
         if found is None:
@@ -91,8 +102,7 @@ class Recogniser:
 
     def goods(self, connection: Connection, raw: str) -> Found | None:
         """The product behind a code, for pages that only look."""
-        scan = codes.read(raw, prefixes=self.prefixes(connection))
-        return self._goods(connection, scan, raw)[0]
+        return self._goods(connection, self.meaning(connection, raw), raw)[0]
 
     def _goods(
         self, connection: Connection, scan: codes.Scan, raw: str
@@ -105,6 +115,8 @@ class Recogniser:
                 pass
             case Gs1(keys=keys) | Rcn(keys=keys):
                 weight, price = scan.weight_g, scan.price_minor
+            case codes.Unknown(code=code) if code == PAY_CODE_EARLY:
+                return None, None, None
             case codes.Unknown(raw=text):
                 keys = (text,)  # a product may have a code of its own that is no barcode
             case codes.Member(number=text):
@@ -183,8 +195,6 @@ def _why(scan: codes.Scan, shown: str) -> tuple[str, dict[str, object]]:
             return "SCAN_NOT_GOODS", {"text": shown[:20], "what": "transfer note / 调拨单"}
         case codes.Member():
             return "SCAN_NOT_GOODS", {"text": shown, "what": "member card / 会员卡"}
-        case codes.PayCode():
-            return "SCAN_PAY_CODE_EARLY", {"text": shown[:4] + "…"}
         case _:
             return "CODE_UNKNOWN", {"text": shown}
 
@@ -197,29 +207,3 @@ def _by_price(line: BasketLine, price_minor: int, shown: str) -> BasketLine:
         if qty > 0 and half_up_ratio(unit * qty, 1000) == price_minor:
             return msgspec.structs.replace(line, qty_milli=qty, weighed=True)
     return red_row(shown, "LABEL_PRICE_ODD", {"text": shown})
-
-
-def parse_prefix(text: str) -> InStorePrefix | None:
-    """Read "20:item5:weight5" or "21:item5:check1:price4"; None when it is no layout.
-
-    >>> parse_prefix("20:item5:weight5").item_digits
-    5
-    """
-    parts = text.split(":")
-    check = len(parts) == _PARTS + 1 and parts[2] == "check1"
-    if len(parts) != _PARTS + check:
-        return None
-    item, value = parts[1], parts[-1]
-    kind = value.rstrip("0123456789")
-    if item.rstrip("0123456789") != "item" or kind not in {"weight", "price"}:
-        return None
-    try:
-        return InStorePrefix(
-            parts[0],
-            "weight" if kind == "weight" else "price",
-            int(item.removeprefix("item")),
-            int(value.removeprefix(kind)),
-            check,
-        )
-    except (Refusal, ValueError):
-        return None

@@ -1,20 +1,26 @@
 """Serial scanners, each bound to a till; a code counts only while that till's page lives.
 
-The device goes on reading without a page, for a code that is thrown away silently is a lost scan:
-here it is kept out of the basket and shown, so that the cashier knows what to scan again.
+The page itself says that it lives, that it can be seen, and what it shows: a computer that lost its
+power says nothing, and a stream to it would look open for minutes. The device goes on reading
+without a page, for a code that is thrown away silently is a lost scan: here it is kept out of the
+basket and shown, so that the cashier knows what to scan again.
 """
 
 import queue
 import threading
 import time
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 from sqlalchemy import delete, func, insert, select
 
 from devices.device import Condition, Data, Event, Refused, Status
+from devices.scan import PayCode, mask
 from devices.scanner import Scanner
 from edge.node import ShopNode
+from edge.recognising import Recogniser
 from edge.selling import Selling
 from edge.tables import missed_scan
 from edge.words import Notice, notice, notice_of
@@ -22,6 +28,13 @@ from protocol.errors import TillmeshError
 
 ALIVE_S: Final = 15.0
 MISSED_MAX: Final = 50
+
+
+class Screen(StrEnum):
+    """What a till's page shows; it decides what a payment code is."""
+
+    SALE = "sale"
+    TENDER = "tender"  # money is being taken: payment codes count
 
 
 class ScannerView(msgspec.Struct, frozen=True):
@@ -41,18 +54,28 @@ class MissedScan(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class _Page(msgspec.Struct, frozen=True):
+    seen: float = float("-inf")  # time.monotonic
+    person: str = ""
+    screen: Screen = Screen.SALE
+
+
 class Scanning:
     """Scans go to `selling.scan` in order; the page hears of the new version on the hub.
 
+    A payment code on the tender screen goes to `on_pay_code(till, code, person)`, and nowhere else.
     Hub topics: "scanner/{till}" {"state"} on a change of the device; "scan/{till}" {"raw", "code",
-    "en", "zh"} for a scan that is in no basket, with the reason.
+    "en", "zh"} for a scan that is in no basket, with the reason; "paycode/{till}" {"code",
+    "provider"}, for that till's page alone, while nobody set `on_pay_code`.
     """
 
-    def __init__(self, node: ShopNode, selling: Selling) -> None:
+    def __init__(self, node: ShopNode, selling: Selling, recogniser: Recogniser) -> None:
         self._node = node
         self._selling = selling
+        self._recogniser = recogniser
+        self.on_pay_code: Callable[[str, PayCode, str], None] = self._hand_to_page
         self._gate = threading.Lock()
-        self._pages: dict[str, tuple[float, str]] = {}
+        self._pages: dict[str, _Page] = {}
         self._events: queue.Queue[tuple[str, Event] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._scanners = {
@@ -65,21 +88,21 @@ class Scanning:
             if till.scanner
         }
 
-    def till_alive(self, till: str, person: str) -> None:
-        """The till's page lives (call every 5 s, or while its event stream is open)."""
+    def till_alive(self, till: str, person: str, screen: Screen = Screen.SALE) -> None:
+        """The till's page can be seen and shows `screen`; it says so every 4 s and on a change."""
         with self._gate:
-            self._pages[till] = (time.monotonic(), person)
+            self._pages[till] = _Page(time.monotonic(), person, screen)
 
     def till_gone(self, till: str) -> None:
-        """The page went away; scans are kept out from now on."""
+        """The page went away or is hidden; scans are kept out from now on."""
         with self._gate:
             self._pages.pop(till, None)
 
-    def _person_at(self, till: str) -> str:
-        """Who is at the till's page; "" when no page lives."""
+    def _page_at(self, till: str) -> _Page:
+        """What the till's page said last; nobody's when no page lives."""
         with self._gate:
-            seen, person = self._pages.get(till, (float("-inf"), ""))
-        return person if time.monotonic() - seen < ALIVE_S else ""
+            page = self._pages.get(till, _Page())
+        return page if time.monotonic() - page.seen < ALIVE_S else _Page()
 
     def scanners(self) -> list[ScannerView]:
         """All tills with their scanners' condition."""
@@ -87,7 +110,7 @@ class Scanning:
         for till in self._node.settings.tills:
             scanner = self._scanners.get(till.id)
             condition = scanner.state() if scanner else None
-            views.append(ScannerView(till.id, condition, bool(self._person_at(till.id))))
+            views.append(ScannerView(till.id, condition, bool(self._page_at(till.id).person)))
         return views
 
     def _run(self) -> None:
@@ -101,26 +124,37 @@ class Scanning:
                 self._tell(till, "", notice(event.code, event.params))
 
     def take(self, till: str, raw: str) -> None:
-        """One scan from the till's own scanner."""
-        person = self._person_at(till)
+        """One scan from the till's own scanner: what it is and what the page shows decide."""
+        page = self._page_at(till)
         try:
-            if person:
-                self._selling.scan(till, raw, person)
-            else:
+            if not page.person:
                 self._keep_out(till, raw)
+                return
+            if page.screen is Screen.TENDER:
+                with self._node.books.database.reading() as connection:
+                    scan = self._recogniser.meaning(connection, raw, tender=True)
+                if isinstance(scan, PayCode):
+                    self.on_pay_code(till, scan, page.person)
+                    return
+            self._selling.scan(till, raw, page.person)
         except TillmeshError as fault:
             self._tell(till, raw, notice_of(fault))
+        except Exception as fault:  # noqa: BLE001 - one scan's bug must not end all scanning
+            self._tell(till, raw, notice("INTERNAL", {"reference": repr(fault)[:60]}))
+
+    def _hand_to_page(self, till: str, scan: PayCode, person: str) -> None:  # noqa: ARG002
+        self._node.hub.publish(f"paycode/{till}", {"code": scan.code, "provider": scan.provider})
 
     def _keep_out(self, till: str, raw: str) -> None:
         with self._node.books.begin() as tx:
-            row = {"till": till, "code": raw[:120], "at_ms": self._node.clock.read().at_ms}
+            row = {"till": till, "code": mask(raw)[:120], "at_ms": self._node.clock.read().at_ms}
             tx.execute(insert(missed_scan), row)
             newest = tx.execute(select(func.max(missed_scan.c.n))).scalar() or 0
             tx.execute(delete(missed_scan).where(missed_scan.c.n <= newest - MISSED_MAX))
         self._tell(till, raw, notice("SCANNER_OFF", {"device": f"scanner-{till}"}))
 
     def _tell(self, till: str, raw: str, why: Notice) -> None:
-        fact = {"raw": raw[:120], "code": why.code, "en": why.en, "zh": why.zh}
+        fact = {"raw": mask(raw)[:120], "code": why.code, "en": why.en, "zh": why.zh}
         self._node.hub.publish(f"scan/{till}", fact)
 
     def missed(self, till: str) -> list[MissedScan]:

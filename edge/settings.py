@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from devices.receipt import load_profiles
+from devices.scan import parse_prefix
 from protocol.errors import Refusal, TillmeshError, define
 from protocol.ids import check_id
 
@@ -84,6 +85,7 @@ class Settings(Frozen, frozen=True):
     pepper_file: str = "pepper"
     name: dict[str, str] = {}  # language -> name, until head office's StoreAdded arrives
     currency: str = "CNY"
+    code_prefixes: tuple[str, ...] = ()  # in-store codes; empty: those of the chain
     languages: tuple[str, ...] = ("zh-CN", "en")
     receipt_language: str = "zh-CN"
     receipt: dict[str, ReceiptText] = {}  # language -> texts
@@ -250,6 +252,12 @@ def _devices(s: Settings) -> Iterable[str]:
                 )
         if till.drawer and not till.printer:
             yield f"tills[{n}].drawer: the drawer hangs on a printer, but this till has none"
+    for n, layout in enumerate(s.code_prefixes):
+        if parse_prefix(layout) is None:
+            yield (
+                f"code_prefixes[{n}]: expected a layout of 13 digits like 20:item5:weight5 or "
+                f"21:item5:check1:price4, found {layout!r}"
+            )
 
 
 def _words(s: Settings) -> Iterable[str]:

@@ -7,6 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from edge.catalogue import Hit
+from edge.scanning import Screen
 from edge.views import BasketView, PaidSale
 from edge.web import shapes as s
 from edge.web.shapes import answers, give
@@ -153,6 +154,18 @@ def drawer() -> Response:
     """Open the drawer without a sale."""
     who = visitor()
     shop().selling.open_drawer(who.till, person=who.person)
+    return give(s.Done("/till"))
+
+
+@till_api.post("/till/screen", responses=answers(s.Done))
+@needs("sell", till=True)
+def screen(body: s.ScreenBody) -> Response:
+    """The till's page lives and shows this: its scanner's codes go there."""
+    who, scanning = visitor(), shop().scanning
+    if body.screen == "away":
+        scanning.till_gone(who.till)
+    else:
+        scanning.till_alive(who.till, who.person, Screen(body.screen))
     return give(s.Done("/till"))
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 from flask_babel import force_locale
 
 from devices.spool import KICK, JobState, PrintJob
@@ -24,16 +24,16 @@ from protocol.node.hub import Fact
 
 STREAMS_MAX: Final = 64
 PING_S: Final = 15.0
-ALIVE_S: Final = 5.0  # how often a till's page is said to live
 SETTLE_S: Final = 0.25  # facts that come close together redraw the header once
 RETRY_S: Final = 5
 TOPICS: Final = (  # what a page can hear; the scripts get this list
-    "status", "basket", "held", "spool", "stock", "sale", "transfer", "neighbours", "lost", "bye",
-    "ping",
+    "status", "basket", "scan", "paycode", "held", "spool", "stock", "sale", "transfer",
+    "neighbours", "lost", "bye", "ping",
 )  # fmt: skip
 HEADER_TOPICS: Final = frozenset(
     {"link", "clock", "health", "rules", "prices", "scanner", "printer", "queue", "people"}
 )
+TILL_ONLY: Final = frozenset({"basket", "scan", "paycode"})  # no business of other screens
 STOP: Final = Fact("stop", "{}")
 
 live = Blueprint("live", __name__)
@@ -46,7 +46,6 @@ class Streams:
         self.limit = limit
         self._lock = threading.Lock()
         self._open: set[queue.Queue[Fact]] = set()
-        self._tills: dict[str, int] = {}
         self._closed = False
 
     def enter(self, facts: "queue.Queue[Fact]") -> bool:
@@ -61,17 +60,6 @@ class Streams:
         """Give the place back."""
         with self._lock:
             self._open.discard(facts)
-
-    def page_comes(self, till: str) -> None:
-        """A page of this till opened its stream."""
-        with self._lock:
-            self._tills[till] = self._tills.get(till, 0) + 1
-
-    def page_goes(self, till: str) -> bool:
-        """One went; True when it was the last one."""
-        with self._lock:
-            left = self._tills[till] = self._tills.get(till, 1) - 1
-            return left <= 0
 
     @property
     def count(self) -> int:
@@ -116,13 +104,11 @@ def _spool_says(job: PrintJob | None) -> str:
 class Stream:
     """One browser's stream: facts in, frames out."""
 
-    def __init__(self, app: Any, node: Shop, *, till: str, person: str, language: str) -> None:
+    def __init__(self, app: Any, node: Shop, *, till: str, language: str) -> None:
         self._app = app
         self._node = node
         self._till = till
-        self._person = person  # of the till's page; "" for other pages
         self._language = language
-        self._alive_at = 0.0
         self._ping_at = time.monotonic()
         self._header_at: float | None = None  # when to redraw the header
 
@@ -131,7 +117,6 @@ class Stream:
         yield b"retry: 1500\n\n"
         yield self._status()
         while True:
-            self._say_alive()
             try:
                 fact = facts.get(timeout=self._wait_s())
             except queue.Empty:
@@ -147,14 +132,7 @@ class Stream:
         due = [self._ping_at + PING_S]
         if self._header_at is not None:
             due.append(self._header_at)
-        if self._person:
-            due.append(self._alive_at + ALIVE_S)
         return max(0.01, min(due) - time.monotonic())
-
-    def _say_alive(self) -> None:
-        if self._person and time.monotonic() >= self._alive_at + ALIVE_S:
-            self._alive_at = time.monotonic()
-            self._node.scanning.till_alive(self._till, self._person)
 
     def _timed(self) -> Iterator[bytes]:
         now = time.monotonic()
@@ -168,11 +146,9 @@ class Stream:
 
     def _tell(self, fact: Fact) -> Iterator[bytes]:
         topic, _slash, till = fact.topic.partition("/")
-        if till and self._till and till != self._till:
+        if till and till != self._till and (self._till or topic in TILL_ONLY):
             return
-        if topic == "basket" and till:
-            yield frame("basket", fact.data)
-        elif topic in TOPICS:
+        if topic in TOPICS:
             yield frame(topic, fact.data)
         if topic == "printer" and till and self._till:
             yield self._spool()
@@ -194,21 +170,17 @@ class Stream:
 @live.get("/live")
 @needs(PAIRED)
 def stream() -> Response:
-    """The stream; `?till=1` says that it is the till's own page."""
+    """The stream; a till's facts go to the browsers that are paired with it."""
     who, node = visitor(), shop()
     app: Any = current_app
     app = app._get_current_object()  # noqa: SLF001  the generator outlives the request
     places = streams()
-    is_till = request.args.get("till") == "1" and bool(who.till) and who.signed is not None
-    person = who.person if is_till else ""
-    one = Stream(app, node, till=who.till, person=person, language=who.language)
+    one = Stream(app, node, till=who.till, language=who.language)
     subscription = node.hub.subscribe()
     facts = subscription.__enter__()
     if not places.enter(facts):
         subscription.__exit__(None, None, None)
         return _full()
-    if is_till:
-        places.page_comes(who.till)
 
     def run() -> Iterator[bytes]:
         yield from one.frames(facts)
@@ -223,8 +195,6 @@ def stream() -> Response:
         done.set()
         places.leave(facts)
         subscription.__exit__(None, None, None)
-        if is_till and places.page_goes(who.till):
-            node.scanning.till_gone(who.till)
 
     answer.call_on_close(gone)
     return answer
@@ -247,7 +217,5 @@ def _full() -> Response:
 def now() -> Response:
     """The header once, for pages that poll."""
     who = visitor()
-    if request.args.get("till") == "1" and who.till and who.signed is not None:
-        shop().scanning.till_alive(who.till, who.person)
     status = read_status(who.till, who.language)
     return Response(msgspec.json.encode(status), mimetype="application/json")

@@ -48,6 +48,12 @@ class AddBody(Body):
     qty_milli: Milli = 1000
 
 
+class ScreenBody(Body):
+    """What the till's page shows; `away` when it is hidden or left."""
+
+    screen: Annotated[str, Field(pattern="^(sale|tender|away)$")]
+
+
 class LinePath(BaseModel):
     """A row of the basket."""
 

@@ -33,6 +33,7 @@ OPEN: Final = "open"  # anybody who reaches the node
 PAIRED: Final = "paired"  # a browser of this shop
 SIGNED_IN: Final = "signed_in"  # any person of this shop
 BUILT_IN: Final = frozenset({"static"})
+BY_ITSELF: Final = frozenset({"live.stream", "live.now", "till_api.screen"})  # no person acted
 
 define(
     {
@@ -155,7 +156,8 @@ def _meet() -> None:
     if token := request.cookies.get(BROWSER_COOKIE):
         g.visitor.browser = node.pairing.browser(token)
     if g.visitor.browser and (token := request.cookies.get(SESSION_COOKIE)):
-        g.visitor.signed = node.people.session(token, browser=g.visitor.browser.key)
+        acts = request.endpoint not in BY_ITSELF
+        g.visitor.signed = node.people.session(token, browser=g.visitor.browser.key, acts=acts)
 
 
 def _check_form() -> None:

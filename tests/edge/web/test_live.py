@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from edge.scanning import Screen
 from tests.edge.shop_builder import BUN
 from tests.edge.web.conftest import Site
 
@@ -53,7 +54,7 @@ def wait_until_alone(site: Site) -> None:
 
 def test_header_first_then_the_basket(site: Site) -> None:
     site.empty_till()
-    with stream(site, site.cookies("anna"), "/live?till=1") as answer:
+    with stream(site, site.cookies("anna")) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         status = next_of(answer, "status")
         assert [part["key"] for part in status["parts"]] == [  # type: ignore[attr-defined]
@@ -108,22 +109,20 @@ def test_a_stop_ends_streams_at_once(site: Site) -> None:
     site.start()
 
 
-def test_the_scanner_lives_while_the_tills_page_does(site: Site) -> None:
+def test_a_payment_code_reaches_the_page_of_its_till_alone(site: Site) -> None:
     site.empty_till()
-    heard: list[tuple[str, str]] = []
-    scanning = type(site.shop.scanning)
-    alive, gone = scanning.till_alive, scanning.till_gone
-    try:
-        scanning.till_alive = lambda self, till, who: heard.append((till, who))  # type: ignore[method-assign]
-        scanning.till_gone = lambda self, till: heard.append((till, "gone"))  # type: ignore[method-assign]
-        with stream(site, site.cookies("anna"), "/live?till=1") as answer:
-            next_of(answer, "status")
-            for _ in range(50):
-                if heard:
-                    break
-                time.sleep(0.02)
-        wait_until_alone(site)
-    finally:
-        scanning.till_alive, scanning.till_gone = alive, gone  # type: ignore[method-assign]
-    assert heard[0] == ("1", "anna")
-    assert heard[-1] == ("1", "gone")
+    scanning = site.shop.scanning
+    scanning.till_alive("1", "anna", Screen.TENDER)
+    with stream(site, site.cookies("anna", "2")) as other, stream(site, site.cookies("mei")) as own:
+        next_of(other, "status")
+        next_of(own, "status")
+        scanning.take("1", "]Q1134512345678901234")
+        told = next_of(own, "paycode")
+        assert told == {"code": "134512345678901234", "provider": "wechat"}
+        site.shop.selling.scan("2", BUN, "anna")
+        for topic, _ in facts(other):
+            assert topic != "paycode"
+            if topic == "basket":
+                break
+    scanning.till_gone("1")
+    wait_until_alone(site)

@@ -15,7 +15,6 @@ let heardAt = 0;
 let alive = null;
 let poller = null;
 let retry = null;
-let wants = "";
 
 export function on(topic, handler) {
   if (!handlers.has(topic)) handlers.set(topic, []);
@@ -45,7 +44,7 @@ function share(topic, data) {
 
 function open() {
   source?.close();
-  source = new EventSource(`/live${wants}`);
+  source = new EventSource("/live");
   for (const topic of boot.topics || []) {
     source.addEventListener(topic, (event) => share(topic, JSON.parse(event.data || "{}")));
   }
@@ -107,8 +106,7 @@ function hear({ data: said }) {
   }
 }
 
-export function start({ till = false } = {}) {
-  wants = till ? "?till=1" : "";
+export function start() {
   if (channel) {
     channel.onmessage = hear;
     channel.postMessage({ kind: "who" });

@@ -10,6 +10,7 @@ import * as basket from "./basket.js";
 import * as panels from "./panels.js";
 import * as pay from "./pay.js";
 import { Queue } from "./queue.js";
+import * as screen from "./screen.js";
 import { askQuantity, keypad } from "./quantity.js";
 
 const code = $("#code");
@@ -45,7 +46,7 @@ function done(item, view) {
 
 function refused(item, fault) {
   tone.wrong();
-  if (item.kind === "scan" || item.kind === "add") state.refused.push({ ...item, message: fault.message, code: fault.code });
+  if ((item.kind === "scan" || item.kind === "add") && fault.code !== "SCAN_PAY_CODE_EARLY") state.refused.push({ ...item, message: fault.message, code: fault.code });
   else tell(`${fault.message} (${fault.code})`);
   state.wantsPay = false;
   draw();
@@ -287,11 +288,13 @@ async function catchUp() {
   basket.showLine(sale, line.line);
 }
 live.on("basket", (fact) => { newest = Math.max(newest, fact.version); catchUp(); });
+live.on("scan", (fact) => { tone.wrong(); tell(`${fact[boot.lang === "en" ? "en" : "zh"]} (${fact.code})`); });
 live.on("spool", (fact) => { const spool = $("#spool"); if (spool) spool.textContent = fact.says; });
 live.on("opened", () => { queue.hurry(); refresh(); });
 live.on("polled", () => { queue.hurry(); if (!queue.busy) refresh(); });
 header.start();
-live.start({ till: true });
+live.start();
+screen.start();
 state.items = queue.items;
 draw();
 code.focus();
