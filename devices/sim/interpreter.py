@@ -91,19 +91,37 @@ class EscPos:
         return self._paper
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes; return the answers that are due now."""
+        """Take bytes; return the answers that are due now, in order."""
         self._input += data
         answers = b""
         while self._input:
-            taken, operation = self._parse()
-            if not taken:
+            answer = self._next()
+            if answer is None:
                 break
-            del self._input[:taken]
-            if operation is not None:
-                answers += self._do(operation)
-            answers += bytes(self._now)
+            answers += bytes(self._now) + answer
             self._now.clear()
         return answers
+
+    def take(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes; return the answers given in real time, and those given in the job's order."""
+        self._input += data
+        in_order = b""
+        while self._input:
+            answer = self._next()
+            if answer is None:
+                break
+            in_order += answer
+        at_once = bytes(self._now)
+        self._now.clear()
+        return at_once, in_order
+
+    def _next(self) -> bytes | None:
+        """Read and do one command; None when it is not whole."""
+        taken, operation = self._parse()
+        if not taken:
+            return None
+        del self._input[:taken]
+        return self._do(operation) if operation is not None else b""
 
     def resume(self) -> bytes:
         """After a knob was turned: do what was held up."""

@@ -1,6 +1,7 @@
 """The virtual shop's page: receipts as pictures, and what a hand does to devices as buttons.
 
 It works without scripts (each button is a form); with them it refreshes itself. zh-CN and en.
+A device has its panel in `templates/panels/`, what it shows in `_others`, its buttons in `hands`.
 """
 
 import zlib
@@ -10,8 +11,9 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
 
 from devices.label import preview_png
+from devices.sim.hands import HANDS
 from devices.sim.vpay import BEHAVIOURS
-from devices.sim.words import ACTIONS, WORDS
+from devices.sim.words import WORDS
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as BaseResponse
@@ -32,40 +34,58 @@ def create_page(shop: "VirtualShop") -> Flask:
     def same_origin() -> None:
         _refuse_other_sites()
 
-    @app.get("/")
-    def show() -> str:
+    @app.context_processor
+    def everywhere() -> dict[str, Any]:
+        """What every template may use."""
         language = _language()
         words = {key: texts[language] for key, texts in WORDS.items()}
-        parts = {"tills": _tills(shop), "back": _back_room(shop)}
-        return render_template("shop.html", shop=shop, words=words, language=language, **parts)
+        return {"shop": shop, "words": words, "language": language}
+
+    @app.get("/")
+    def show() -> str:
+        return render_template("shop.html", **_parts(shop))
 
     @app.get("/tills")
     def tills() -> str:
         """The part of the page that changes."""
-        words = {key: texts[_language()] for key, texts in WORDS.items()}
-        parts = {"tills": _tills(shop), "back": _back_room(shop)}
-        return render_template("tills.html", shop=shop, words=words, **parts)
+        return render_template("tills.html", **_parts(shop))
 
     @app.get("/state.json")
     def state() -> Response:
         return jsonify({"shop": shop.name, "tills": _tills(shop)})
+
+    @app.post("/till/<till>/<action>")
+    def act(till: str, action: str) -> "BaseResponse":
+        if action not in HANDS:
+            abort(404)
+        HANDS[action](_till(shop, till), request.form.get("code", ""))
+        return redirect(url_for("show", lang=request.args.get("lang")), code=303)
+
+    _add_papers(app, shop)
+    if shop.labels is not None and shop.provider is not None:
+        _add_back_room(app, shop.labels, shop.provider)
+
+    return app
+
+
+def _parts(shop: "VirtualShop") -> dict[str, Any]:
+    return {"tills": _tills(shop), "back": _back_room(shop)}
+
+
+def _add_papers(app: Flask, shop: "VirtualShop") -> None:
+    """What came out of the printers, and what is just coming out, as pictures."""
 
     @app.get("/paper/<till>/<int:number>.png")
     def paper(till: str, number: int) -> Response:
         headers = {"Cache-Control": "max-age=3600"}
         return Response(_png(_till(shop, till), number), mimetype="image/png", headers=headers)
 
-    @app.post("/till/<till>/<action>")
-    def act(till: str, action: str) -> "BaseResponse":
-        if action not in ACTIONS:
+    @app.get("/printing/<till>.png")
+    def printing(till: str) -> Response:
+        sheet = _till(shop, till).printer.printing()
+        if not sheet.items:
             abort(404)
-        _act(_till(shop, till), action, request.form.get("code", ""))
-        return redirect(url_for("show", lang=request.args.get("lang")), code=303)
-
-    if shop.labels is not None and shop.provider is not None:
-        _add_back_room(app, shop.labels, shop.provider)
-
-    return app
+        return Response(sheet.png(), mimetype="image/png", headers={"Cache-Control": "no-store"})
 
 
 def _add_back_room(app: Flask, printer: "VirtualLabelPrinter", provider: "VirtualProvider") -> None:
@@ -130,20 +150,33 @@ def _tills(shop: "VirtualShop") -> list[dict[str, Any]]:
 
 
 def _view(till: "VirtualTill") -> dict[str, Any]:
+    """One till for the templates: what each panel shows."""
+    return {"name": till.name} | _printer(till) | _others(till)
+
+
+def _printer(till: "VirtualTill") -> dict[str, Any]:
     printer = till.printer
     knobs = printer.brain.knobs
     return {
-        "name": till.name,
         "power": printer.powered,
+        "plugged": printer.plugged,
         "connected": printer.connected,
         "paper": knobs.paper,
         "cover": knobs.cover_open,
+        "jam": knobs.cutter_jam,
+        "mute": printer.mute,
         "drawer": printer.kicks,
         "faults": printer.faults[-5:],
+        "printing": len(printer.printing().items),
+        "papers": [_sheet(number, paper) for number, paper in printer.numbered(SHOWN)],
+    }
+
+
+def _others(till: "VirtualTill") -> dict[str, Any]:
+    return {
         "scanner": till.scanner.plugged,
         "grams": till.scale.grams if till.scale is not None else None,
         "display": till.display.screen.lines() if till.display is not None else None,
-        "papers": [_sheet(number, paper) for number, paper in printer.numbered(SHOWN)],
     }
 
 
@@ -151,26 +184,3 @@ def _sheet(number: int, paper: "Paper") -> dict[str, Any]:
     text = paper.text()
     version = zlib.crc32(text.encode("utf-8"))  # a new run starts at 0 again: not the same picture
     return {"number": number, "torn": paper.torn, "text": text, "version": version}
-
-
-def _act(till: "VirtualTill", action: str, code: str) -> None:
-    printer, scanner = till.printer, till.scanner
-    if action == "scan":
-        if 0 < len(code) <= 2048:
-            scanner.scan(code)
-        return
-    if action == "weigh":
-        if till.scale is not None and code.isascii() and code.isdigit() and len(code) <= 5:
-            till.scale.put(int(code))
-        return
-    {
-        "unplug": scanner.unplug,
-        "plug": scanner.plug,
-        "paper-out": lambda: printer.set(paper=0),
-        "paper-low": lambda: printer.set(paper=1),
-        "paper-in": lambda: printer.set(paper=2, lines_left=None),
-        "cover-open": lambda: printer.set(cover_open=True),
-        "cover-close": lambda: printer.set(cover_open=False),
-        "power-off": printer.power_off,
-        "power-on": printer.power_on,
-    }[action]()

@@ -86,6 +86,10 @@ class Paper:
     items: list[Line | Graphic] = field(default_factory=list)
     torn: bool = False
 
+    def copy(self) -> "Paper":
+        """As it is now: the printer goes on with its own."""
+        return Paper(self.columns, self.dots, list(self.items), self.torn)
+
     def rows(self) -> list[str]:
         """The text grid, one string per line; a Hanzi is one character and two columns."""
         rows = []

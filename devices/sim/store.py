@@ -47,6 +47,11 @@ class Kit:
 class VirtualTill:
     """What stands at one till."""
 
+    printer: VirtualPrinter
+    scanner: VirtualScanner
+    scale: VirtualScale | None
+    display: VirtualDisplay | None
+
     def __init__(self, name: str, folder: Path, kit: Kit) -> None:
         full = kit.full
         self.name = name

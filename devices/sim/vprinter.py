@@ -1,64 +1,107 @@
-"""A receipt printer on a real socket: the drivers connect to it as to any network printer.
+"""A receipt printer on a real socket or pty: the drivers open it as they open any printer.
 
-    printer = VirtualPrinter(); printer.start()
+    printer = VirtualPrinter(); printer.start()          # socket://127.0.0.1:..
+    printer = VirtualPrinter(serial=True)                # a tty
     ...open printer.url, print...
     printer.receipts()[-1]        # the text grid of the last cut receipt
     printer.set(paper=0)          # knobs: paper 2/1/0, cover_open, offline, cutter_jam, lines_left
-    printer.power_off(); printer.power_on()
+    printer.trouble(mute=True)    # and garbage, stalled, bytes_per_s, answer_s
+    printer.power_off(); printer.power_on(); printer.unplug(); printer.plug()
 
-It takes one connection at a time and refuses a second one, as most printers do.
+It takes one till at a time and refuses a second one, as most printers do.
 """
 
-import selectors
-import socket
-import struct
+import os
+import select
 import threading
+import time
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Final
 
 from devices.sim.interpreter import EscPos, Knobs
 from devices.sim.paper import Paper
+from devices.sim.wires import TAKE_MAX, SerialWire, SocketWire, Wire
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+NOBODY_S: Final = 0.005  # a pty that nobody has open is always "readable"
+
+
+@dataclass
+class Troubles:
+    """What a printer can do wrong on its line."""
+
+    mute: bool = False  # answers nothing
+    garbage: bool = False  # answers nonsense
+    stalled: bool = False  # reads nothing
+    bytes_per_s: float = 0.0  # reads no faster; 0 = as fast as it comes
+    answer_s: float = 0.0  # so long does printing take: the fence is answered later
 
 
 class VirtualPrinter:
-    """An `EscPos` behind a TCP port, with the troubles of a real one.
+    """An `EscPos` behind a port, with the troubles of a real one.
 
-    `mute` answers nothing, `garbage` answers nonsense, `stalled` reads nothing; `die_at(n)` cuts
-    the power after n more bytes.
+    `die_at(n)` cuts the power after n more bytes.
     """
 
     def __init__(
-        self, *, columns: int = 48, dots: int = 576, host: str = "127.0.0.1", port: int = 0
+        self,
+        *,
+        columns: int = 48,
+        dots: int = 576,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        serial: bool = False,
+        path: str = "",
     ) -> None:
+        """Switched on, but nobody serves before `start`.
+
+        Args:
+            columns: of font A.
+            dots: the printable width.
+            host: the address to listen on.
+            port: the TCP port; 0 takes a free one.
+            serial: hang on a pty instead of a socket.
+            path: where the pty's stable path lies; "" makes one.
+        """
         self.brain = EscPos(columns=columns, dots=dots)
-        self.mute = False
-        self.garbage = False
-        self.stalled = False
-        self._host, self._port = host, port
+        self._wire: Wire = SerialWire(path) if serial else SocketWire(host, port)
+        self._troubles = Troubles()
         self._gate = threading.RLock()
-        self._listener: socket.socket | None = None
-        self._client: socket.socket | None = None
+        self._powered = False
+        self._cable = True
         self._left: int | None = None
+        self._rested = 0.0  # monotonic: reads again from then on
+        self._late: list[tuple[float, bytes]] = []
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._bell, self._bell_end = socket.socketpair()
+        self._bell_end, self._bell = os.pipe()
+        os.set_blocking(self._bell, False)
         self.power_on()
 
     @property
     def url(self) -> str:
         """What a till's settings name."""
-        return f"socket://{self._host}:{self._port}"
+        return self._wire.url
 
     @property
     def powered(self) -> bool:
         """Is it on?"""
-        return self._listener is not None
+        return self._powered
+
+    @property
+    def plugged(self) -> bool:
+        """Is its data cable in?"""
+        return self._cable
 
     @property
     def connected(self) -> bool:
         """Does a till hold the line?"""
-        return self._client is not None
+        return self._wire.connected
+
+    @property
+    def mute(self) -> bool:
+        """Does it leave questions unanswered?"""
+        return self._troubles.mute
 
     @property
     def faults(self) -> list[str]:
@@ -83,29 +126,46 @@ class VirtualPrinter:
             self._thread.join(2)
         with self._gate:
             self.power_off()
-            self._bell.close()
-            self._bell_end.close()
+            os.close(self._bell)
+            os.close(self._bell_end)
+            if isinstance(self._wire, SerialWire):
+                self._wire.remove()
 
     def power_on(self) -> None:
-        """Switch on; the same port again."""
+        """Switch on; the same address again."""
         with self._gate:
-            if self._listener is not None:
+            if self._powered:
                 return
-            self._listener = socket.create_server((self._host, self._port), reuse_port=False)
-            self._listener.setblocking(False)
-            self._port = self._listener.getsockname()[1]
+            self._powered = True
             self._left = None
             self.brain.power_on()
+            if self._cable:
+                self._wire.open()
         self._ring()
 
     def power_off(self) -> None:
         """Pull the plug: connections break, what is not printed is lost."""
         with self._gate:
-            self._hang_up(reset=True)
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+            self._powered = False
+            self._wire.close()
+            self._late.clear()
             self.brain.power_on()  # the paper that hangs out is torn off
+        self._ring()
+
+    def unplug(self) -> None:
+        """Pull the data cable: what had arrived is still printed."""
+        with self._gate:
+            self._cable = False
+            self._wire.close()
+            self._late.clear()
+        self._ring()
+
+    def plug(self) -> None:
+        """Put the data cable in again."""
+        with self._gate:
+            self._cable = True
+            if self._powered:
+                self._wire.open()
         self._ring()
 
     def die_at(self, count: int) -> None:
@@ -120,7 +180,21 @@ class VirtualPrinter:
                 if name not in Knobs.__dataclass_fields__:
                     raise AttributeError(name)
                 setattr(self.brain.knobs, name, value)
-            self._answer(self.brain.resume())
+            self._answer(b"", self.brain.resume())
+
+    def trouble(self, **troubles: Any) -> None:
+        """Switch troubles of the line (`Troubles`) on and off."""
+        with self._gate:
+            for name, value in troubles.items():
+                if name not in Troubles.__dataclass_fields__:
+                    raise AttributeError(name)
+                setattr(self._troubles, name, value)
+        self._ring()
+
+    def printing(self) -> Paper:
+        """The paper that is not cut yet, as far as it is out."""
+        with self._gate:
+            return self.brain.current().copy()
 
     def papers(self) -> list[Paper]:
         """All papers that left the printer, torn ones included."""
@@ -138,66 +212,74 @@ class VirtualPrinter:
         return [paper.text() for paper in self.papers()]
 
     def _ring(self) -> None:
-        self._bell_end.send(b"\0")
+        try:
+            os.write(self._bell, b"\0")
+        except (BlockingIOError, OSError):
+            return
 
     def _run(self) -> None:
+        poll = select.poll()
+        watched: set[int] = set()
         while not self._stopping:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._bell, selectors.EVENT_READ)
-                with self._gate:
-                    for end in (self._listener, self._client):
-                        if end is not None and not (end is self._client and self.stalled):
-                            selector.register(end, selectors.EVENT_READ)
-                ready = {key.fileobj for key, _ in selector.select(0.05 if self.stalled else 1.0)}
-            if self._bell in ready:
-                self._bell.recv(64)
             with self._gate:
-                if self._listener is not None and self._listener in ready:
-                    self._accept(self._listener)
-                if self._client is not None and self._client in ready:
-                    self._read(self._client)
+                wanted, wait_s = {self._bell_end, *self._watch()}, self._wait_s()
+            for end in watched - wanted:
+                poll.unregister(end)
+            for end in wanted - watched:
+                poll.register(end, select.POLLIN)
+            watched = wanted
+            ready = {end for end, _ in poll.poll(wait_s * 1000)}
+            if self._bell_end in ready:
+                os.read(self._bell_end, 512)
+            with self._gate:
+                idle = self._serve(ready & set(self._watch()))
+            if idle:
+                time.sleep(NOBODY_S)
 
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            connection, _ = listener.accept()
-        except BlockingIOError:
-            return
-        if self._client is not None:
-            connection.close()
-            return
-        connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._client = connection
+    def _watch(self) -> list[int]:
+        reading = not self._troubles.stalled and time.monotonic() >= self._rested
+        return self._wire.watched(reading=reading) if self._powered else []
 
-    def _read(self, client: socket.socket) -> None:
-        try:
-            data = client.recv(4096)
-        except OSError:
-            data = b""
-        if not data:
-            self._hang_up()
-            return
-        if self._left is not None:
-            data, rest = data[: self._left], data[self._left :]
-            self._left -= len(data)
-            self._answer(self.brain.feed(data))
-            if rest or self._left == 0:
-                self.power_off()
-            return
-        self._answer(self.brain.feed(data))
+    def _wait_s(self) -> float:
+        dues = [due for due, _ in self._late]
+        if self._rested > time.monotonic():
+            dues.append(self._rested)
+        return max(0.0, min(dues) - time.monotonic()) + 0.0005 if dues else 1.0
 
-    def _answer(self, answers: bytes) -> None:
-        if not answers or self.mute or self._client is None:
-            return
-        try:
-            self._client.send(b"\xff" * len(answers) if self.garbage else answers)
-        except OSError:
-            self._hang_up()
+    def _serve(self, ready: AbstractSet[int]) -> bool:
+        """One turn; true when a line looked ready and had nothing."""
+        now = time.monotonic()
+        while self._late and self._late[0][0] <= now:
+            self._say(self._late.pop(0)[1])
+        if not ready:
+            return False
+        rate = self._troubles.bytes_per_s
+        limit = max(1, int(rate / 100)) if rate else TAKE_MAX
+        data = self._wire.take(ready, limit)
+        if rate and data:
+            self._rested = now + len(data) / rate
+        if data:
+            self._feed(data)
+        return not data
 
-    def _hang_up(self, *, reset: bool = False) -> None:
-        if self._client is None:
+    def _feed(self, data: bytes) -> None:
+        if self._left is None:
+            self._answer(*self.brain.take(data))
             return
-        if reset:
-            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._client.close()
-        self._client = None
+        part, rest = data[: self._left], data[self._left :]
+        self._left -= len(part)
+        self._answer(*self.brain.take(part))
+        if rest or self._left == 0:
+            self.power_off()
+
+    def _answer(self, at_once: bytes, in_order: bytes) -> None:
+        """Real-time answers leave now, the others when the paper before them is printed."""
+        if self._troubles.answer_s and in_order:
+            self._late.append((time.monotonic() + self._troubles.answer_s, in_order))
+            self._ring()
+            in_order = b""
+        self._say(at_once + in_order)
+
+    def _say(self, answers: bytes) -> None:
+        if answers and not self._troubles.mute:
+            self._wire.give(b"\xff" * len(answers) if self._troubles.garbage else answers)

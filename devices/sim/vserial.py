@@ -49,6 +49,10 @@ class VirtualLine:
         """Is the cable in?"""
         return self._master >= 0
 
+    def fileno(self) -> int:
+        """Our end of the line; -1 while it is unplugged."""
+        return self._master
+
     def plug(self) -> None:
         """Put the cable in; nothing happens when it is."""
         with self._gate:

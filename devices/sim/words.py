@@ -1,19 +1,12 @@
-"""The page's words, and what its buttons may do."""
+"""The page's words: key -> (zh, en). One line per word; panels use them as `words.key`."""
 
 from typing import Final
-
-ACTIONS: Final = frozenset(
-    {
-        "scan", "unplug", "plug", "paper-out", "paper-low", "paper-in", "cover-open",
-        "cover-close", "power-off", "power-on", "weigh",
-    }
-)  # fmt: skip
 
 _TEXTS: Final = {  # key -> (zh, en)
     "title": ("虚拟门店", "Virtual shop"),
     "intro": (
-        "这里的打印机、钱箱和扫码枪都是模拟的，收银系统用真正的驱动连接它们。",
-        "Printer, drawer and scanner here are simulated; tills talk to them with real drivers.",
+        "这里的设备都是模拟的，收银系统用真正的驱动连接它们。按钮就是您的手。",
+        "All devices here are simulated; tills use their real drivers. Buttons are your hands.",
     ),
     "till": ("收银台", "Till"),
     "scanner": ("扫码枪", "Scanner"),
@@ -31,6 +24,15 @@ _TEXTS: Final = {  # key -> (zh, en)
     "cover_close": ("合上上盖", "Close cover"),
     "power_off": ("断电", "Power off"),
     "power_on": ("通电", "Power on"),
+    "jam": ("卡刀", "Jam the cutter"),
+    "jam_clear": ("排除卡刀", "Clear the jam"),
+    "cable_out": ("拔出打印机连线", "Unplug printer"),
+    "cable_in": ("插上打印机连线", "Plug printer in"),
+    "mute": ("不再应答", "Stop answering"),
+    "speak": ("恢复应答", "Answer again"),
+    "state_jam": ("切刀卡住", "cutter jammed"),
+    "state_mute": ("不应答", "does not answer"),
+    "state_unplugged": ("连线已拔出", "unplugged"),
     "state_on": ("已通电", "on"),
     "state_off": ("已断电", "off"),
     "state_connected": ("收银系统已连接", "till connected"),
@@ -39,7 +41,9 @@ _TEXTS: Final = {  # key -> (zh, en)
     "state_paper_1": ("纸将尽", "paper low"),
     "state_paper_0": ("缺纸", "no paper"),
     "state_cover": ("上盖打开", "cover open"),
-    "drawer": ("钱箱打开次数", "Drawer opened"),
+    "drawer": ("钱箱已打开", "Drawer opened"),
+    "times": ("次", "times"),
+    "printing": ("正在打印", "printing"),
     "faults": ("打印机不认识的数据", "Bytes the printer did not understand"),
     "receipts": ("小票", "Receipts"),
     "receipt": ("小票", "Receipt"),

@@ -116,36 +116,36 @@ def test_power_cut_in_the_middle_is_unknown(ready, vprinter, eventually):
 
 
 def test_mute_printer_is_silent_not_plenty(vprinter, events, eventually):
-    vprinter.mute = True
+    vprinter.trouble(mute=True)
     printer = Printer("till-1", vprinter.url, profile=WIDE, on_event=events.put)
     printer.start()
     eventually(lambda: _is(printer, DeviceState.UNKNOWN, "PRINTER_SILENT"))
     outcome = printer.print(HELLO).result(timeout=4)
     assert (outcome.kind, outcome.code) == ("not_sent", "PRINTER_SILENT")
     assert vprinter.receipts() == []
-    vprinter.mute = False
+    vprinter.trouble(mute=False)
     eventually(lambda: _is(printer, DeviceState.UP))
-    vprinter.mute = True
+    vprinter.trouble(mute=True)
     eventually(lambda: printer.state().code == "PRINTER_SILENT", within_s=8)
     printer.stop()
 
 
 def test_going_silent_with_a_job_is_unknown_within_five_seconds(ready, vprinter):
     started = time.monotonic()
-    vprinter.stalled = True
+    vprinter.trouble(stalled=True)
     outcome = ready.print(HELLO).result(timeout=8)
     assert time.monotonic() - started < 5
     assert outcome.kind in {"unknown", "not_sent"}
-    vprinter.stalled = False
+    vprinter.trouble(stalled=False)
 
 
 def test_garbage_is_not_believed(ready, vprinter, eventually):
-    vprinter.garbage = True
+    vprinter.trouble(garbage=True)
     eventually(lambda: ready.state().state in {DeviceState.UNKNOWN, DeviceState.DOWN})
     with contextlib.suppress(DeviceLost):
         assert ready.print(HELLO).result(timeout=4).kind == "not_sent"
     assert vprinter.receipts() == []
-    vprinter.garbage = False
+    vprinter.trouble(garbage=False)
     eventually(lambda: _is(ready, DeviceState.UP))
 
 
