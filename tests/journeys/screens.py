@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,9 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.keyboard import wedge
+
 WAIT_MS: Final = 20_000.0  # for a busy machine; every wait ends as soon as its condition holds
-KEY_S: Final = 0.004  # between two keys of a keyboard-wedge scanner
 FINGER_MS: Final = 90  # between two keys of a person
 SHOTS: Final = os.environ.get("TILLMESH_SHOTS", "")
 DESK: Final = (1280, 800)
@@ -131,19 +131,8 @@ class Till(ShopDesk):
         expect(self.page.locator("#since")).to_be_hidden()
 
     def wedge(self, *codes: str) -> None:
-        """A keyboard-wedge scanner: all keys of a code, Enter, the next code at once.
-
-        The keys carry the times of the hardware, so that a busy test machine does not slow them.
-        """
-        keyboard = self.context.new_cdp_session(self.page)
-        at_s = time.time()
-        for key in [key for code in codes for key in [*code, "Enter"]]:
-            at_s += KEY_S
-            text, number = ("\r", 13) if key == "Enter" else (key, ord(key.upper()))
-            event = {"key": key, "windowsVirtualKeyCode": number, "timestamp": at_s}
-            keyboard.send("Input.dispatchKeyEvent", {**event, "type": "keyDown", "text": text})
-            keyboard.send("Input.dispatchKeyEvent", {**event, "type": "keyUp"})
-        keyboard.detach()
+        """A keyboard-wedge scanner."""
+        wedge(self.page, *codes)
 
     def rows(self) -> Locator:
         """Rows that the shop's computer has confirmed."""

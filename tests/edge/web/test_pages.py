@@ -10,7 +10,8 @@ from devices.note import encode_note
 from edge.stockroom import Piece
 from tests.edge.shop_builder import BUN, MILK, sell
 from tests.edge.web.conftest import Site, Visit
-from tests.edge.web.test_till_page import settled, wedge
+from tests.edge.web.test_till_page import settled
+from tests.keyboard import wedge
 
 pytestmark = pytest.mark.slow
 PHONE, DESK, TILL = (390, 844), (1440, 900), (1280, 800)

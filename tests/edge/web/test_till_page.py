@@ -1,7 +1,6 @@
 """The till in a real Chromium: nothing that is scanned is lost, joined, reordered or paid twice."""
 
 import re
-import time
 from itertools import cycle, islice
 
 import pytest
@@ -9,9 +8,9 @@ from playwright.sync_api import Page, expect
 
 from tests.edge.shop_builder import BREAD, BUN, MILK, head_office, product
 from tests.edge.web.conftest import Site, Visit
+from tests.keyboard import wedge
 
 pytestmark = pytest.mark.slow
-KEY_S = 0.004
 
 
 @pytest.fixture
@@ -20,23 +19,6 @@ def till(site: Site, visit: Visit) -> Page:
     page = visit("anna", "/till")
     page.wait_for_function("document.body.dataset.ready")
     return page
-
-
-def wedge(page: Page, *codes: str) -> None:
-    """A keyboard-wedge scanner: a key every 4 ms, Enter, the next code at once.
-
-    The keys carry the times of the hardware, so that a busy test machine does not slow them.
-    """
-    keyboard = page.context.new_cdp_session(page)
-    now_s = time.time()
-    for code in codes:
-        for key in [*code, "Enter"]:
-            now_s += KEY_S
-            text = "\r" if key == "Enter" else key
-            virtual = 13 if key == "Enter" else ord(key.upper())
-            event = {"key": key, "windowsVirtualKeyCode": virtual, "timestamp": now_s}
-            keyboard.send("Input.dispatchKeyEvent", {**event, "type": "keyDown", "text": text})
-    keyboard.detach()
 
 
 def typed(page: Page, text: str) -> None:
@@ -108,11 +90,30 @@ def test_sale_by_keyboard_alone_and_exact_cash_in_two_keys(site: Site, till: Pag
     expect(till.locator("#rows .qty")).to_have_text("2")
     till.keyboard.press("F9")
     typed(till, "50")
-    till.wait_for_timeout(350)
     till.keyboard.press("Enter")
     expect(till.locator("#change")).to_have_text("¥26.00")
     size = till.evaluate("document.querySelector('#change').getBoundingClientRect().height")
     assert size >= 56
+
+
+def test_a_fast_cashier_is_never_ignored(site: Site, till: Page) -> None:
+    for given, change in (("9", "¥5.50"), ("50", "¥46.50"), ("100", "¥96.50")):
+        wedge(till, BUN)
+        settled(till, 1)
+        till.keyboard.press("F9")
+        till.keyboard.type(given)
+        till.keyboard.press("Enter")
+        expect(till.locator("#change")).to_have_text(change)
+
+
+def test_a_clock_that_was_set_back_keeps_the_keyboard(site: Site, till: Page) -> None:
+    """What was scanned an hour "later" must not swallow the cashier's Enter now."""
+    wedge(till, BUN, ahead_s=3600)
+    settled(till, 1)
+    till.keyboard.press("F9")
+    typed(till, "10")
+    till.keyboard.press("Enter")
+    expect(till.locator("#change")).to_be_visible()
 
 
 def test_two_clicks_on_pay_are_one_sale(site: Site, till: Page) -> None:

@@ -9,6 +9,9 @@ const GRACE_MS = 150;
 const LEAST = 4;
 const ECHO_MS = 80; // CR LF scanners send a second Enter
 
+// A time that lies ahead (a clock that was set) is not "a moment ago".
+const within = (now, at, ms) => now >= at && now - at < ms;
+
 const editable = (node) =>
   node instanceof HTMLTextAreaElement
   || (node instanceof HTMLInputElement && /^(text|search|password|tel|email|url)$/.test(node.type));
@@ -40,13 +43,13 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
     const field = fieldOf(document.activeElement);
     if (onTyped(text, field)) return;
     if (!editable(field) || field.readOnly || field.disabled) {
-      handed = { field: null, text: (handed && !handed.field && startedAt - handed.at < GRACE_MS ? handed.text : "") + text, at: lastAt, machine: true, run: text.length };
+      handed = { field: null, text: (handed && !handed.field && within(startedAt, handed.at, GRACE_MS) ? handed.text : "") + text, at: lastAt, machine: true, run: text.length };
       return;
     }
     if (document.activeElement !== field) field.focus();
     const before = put(field, text);
     const machine = text.length > 1 || (field === home && before.value === "");
-    const goesOn = handed?.machine && handed.field === field && startedAt - handed.at < GRACE_MS;
+    const goesOn = handed?.machine && handed.field === field && within(startedAt, handed.at, GRACE_MS);
     handed = goesOn
       ? { ...handed, text: handed.text + text, at: lastAt, run: text.length }
       : { field, text, at: lastAt, before, machine, run: text.length };
@@ -64,7 +67,7 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
     return text;
   }
 
-  const lately = (now, ms) => handed && now - handed.at < ms;
+  const lately = (now, ms) => handed && within(now, handed.at, ms);
 
   function swallow(event) {
     event.preventDefault();
@@ -81,11 +84,11 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
 
   function ended(event) {
     const now = event.timeStamp;
-    if (burst.length >= LEAST && now - lastAt < GRACE_MS) {
+    if (burst.length >= LEAST && within(now, lastAt, GRACE_MS)) {
       swallow(event);
       const stretched = lately(startedAt, GRACE_MS) && handed.machine && !/[*×]$/.test(handed.text);
       scanned((stretched ? takeBack() : "") + burst, now);
-    } else if (!burst && lastAt < scanEndedAt && now - scanEndedAt < ECHO_MS) {
+    } else if (!burst && lastAt < scanEndedAt && within(now, scanEndedAt, ECHO_MS)) {
       swallow(event);
     } else if (!burst && (lately(now, GAP_MS) ? handed.run >= LEAST : lately(now, GRACE_MS) && handed.run >= 2 * LEAST)) {
       swallow(event);
@@ -99,7 +102,7 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
 
   function printable(event) {
     const now = event.timeStamp;
-    if (burst && now - lastAt >= GAP_MS) flush();
+    if (burst && !within(now, lastAt, GAP_MS)) flush();
     if (!burst) {
       if (event.key === " " && !editable(document.activeElement)) return;
       if (event.repeat) return;

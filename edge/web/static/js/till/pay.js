@@ -5,7 +5,8 @@ import { Away, post } from "../net.js";
 import * as tone from "../tone.js";
 import { panel } from "./panels.js";
 
-const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money
+const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money; keys are deliberate
+const BOUNCE_MS = 60; // of one key
 let openedAt = 0;
 let current = null; // {sale, due, busy}
 
@@ -16,9 +17,9 @@ export function start(view, act) {
   openedAt = performance.now();
   const given = el("input", { id: "given", class: "input", inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (view.total_minor / 100).toFixed(2), "aria-describedby": "given-says" });
   const says = el("p", { id: "given-says", class: "given", "aria-live": "polite" });
-  const confirm = el("button", { class: "key pay", type: "button", id: "confirm", onclick: () => take(act) }, icon("ok"), el("span", { class: "word" }, t("paid")), el("kbd", {}, "Enter"));
+  const confirm = el("button", { class: "key pay", type: "button", id: "confirm", onclick: (click) => take(act, click) }, icon("ok"), el("span", { class: "word" }, t("paid")), el("kbd", {}, "Enter"));
   const bills = notes(view.total_minor).map((minor) =>
-    el("button", { class: "key", type: "button", onclick: () => { given.value = (minor / 100).toFixed(2); tell(); take(act); } }, money(minor)));
+    el("button", { class: "key", type: "button", onclick: (click) => { given.value = (minor / 100).toFixed(2); tell(); take(act, click); } }, money(minor)));
   const tell = () => {
     const minor = given.value.trim() ? readMinor(given.value) : current.due;
     const short = minor === null || minor < current.due;
@@ -34,7 +35,7 @@ export function start(view, act) {
     el("div", { class: "hands" }, digits(given), el("div", { class: "bill" }, ...bills)),
     el("div", { class: "strip bad", id: "pay-says", role: "alert", hidden: true }),
     el("div", { class: "finish" },
-      el("button", { class: "key", type: "button", id: "exact", onclick: () => { given.value = ""; tell(); take(act); } }, t("exact"), el("kbd", {}, "F9")),
+      el("button", { class: "key", type: "button", id: "exact", onclick: (click) => { given.value = ""; tell(); take(act, click); } }, t("exact"), el("kbd", {}, "F9")),
       confirm),
   ], () => { current = null; });
   tell();
@@ -63,11 +64,12 @@ export function eraser(field) {
 
 // Enter and the confirm key; F9 again is exact cash when nothing was typed.
 export function enter(act) {
-  if (performance.now() - openedAt > 60) take(act);
+  if ($("#given")?.value || performance.now() - openedAt > BOUNCE_MS) take(act);
 }
 
-async function take(act) {
-  if (!current || current.busy || performance.now() - openedAt < OPEN_MS) return;
+async function take(act, click = null) {
+  const pointed = click?.detail > 0; // a button that the keyboard presses counts no clicks
+  if (!current || current.busy || (pointed && performance.now() - openedAt < OPEN_MS)) return;
   const given = $("#given");
   const minor = given.value.trim() ? readMinor(given.value) : current.due;
   if (minor === null || minor < current.due) { tone.wrong(); return; }
