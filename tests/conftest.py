@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import expect
 
 from protocol.node.database import Database
 from tests.servers import PostgresServer, postgres_server
@@ -23,6 +24,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.register_profile("night", parent=settings.get_profile("ci"), max_examples=10_000)
+expect.set_options(timeout=60_000)  # a busy machine; a wait ends as soon as its condition holds
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

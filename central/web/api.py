@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from central.web import chain
 from central.web import schema as s
 from central.web.language import language
+from central.web.live import mark
 from central.web.office import now_ms, office
 from central.web.session import needs
 
@@ -42,8 +43,8 @@ def listed(rows: Iterable[object], total: int | None = None) -> dict[str, Any]:
 @pages.get("/now", responses={"200": s.Now})
 @needs("see_chain")
 def now() -> dict[str, Any]:
-    """Head office's clock; what a page asks when it has no live stream."""
-    return {"now": now_ms()}
+    """Head office's clock; what a page asks when it has no live stream of its own."""
+    return {"now": now_ms(), "mark": mark()}
 
 
 @pages.get("/stores", responses={"200": s.Rows})

@@ -1,7 +1,8 @@
 """One event stream per browser: what changed, the moment it was committed.
 
 At most `STREAMS_MAX` streams; one more is told to come back later and polls `/api/now` instead.
-A ping every 15 s frees the thread of a browser that went away; `close` ends all at shutdown.
+A ping every 15 s frees the thread of a browser that went away; `close` ends all at shutdown. A page
+carries the mark at which it was drawn: what happened before it listened is read anew.
 """
 
 import queue
@@ -12,7 +13,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 import msgspec
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response, current_app, g
 
 from central.compose import HeadOffice
 from central.web.office import office, signed_in
@@ -98,9 +99,22 @@ class Streams:
             return self._open
 
 
+def mark() -> str:
+    """How far the facts had been told when this request began; so before it read anything."""
+    if "mark" not in g:
+        g.mark = office().hub.mark
+    return cast("str", g.mark)
+
+
+def _keep_mark() -> None:
+    mark()
+
+
 def install(app: Flask) -> None:
     """Give the application its streams."""
     app.extensions[EXTENSION] = Streams()
+    app.before_request(_keep_mark)
+    app.jinja_env.globals.update(mark=mark)
 
 
 def close(app: Flask) -> None:
@@ -115,7 +129,9 @@ def _message(topic: str, data: bytes) -> bytes:
 
 
 def _ping(head_office: HeadOffice) -> bytes:
-    return _message("ping", _encode({"now": head_office.clock.read().at_ms}))
+    return _message(
+        "ping", _encode({"now": head_office.clock.read().at_ms, "mark": head_office.hub.mark})
+    )
 
 
 def _next(waiting: "queue.Queue[Fact]", until: float) -> Fact | None:

@@ -70,9 +70,10 @@ class SalePath(BaseModel):
 
 
 class Now(BaseModel):
-    """Head office's clock."""
+    """Head office's clock, and how far it has told what changed."""
 
     now: int
+    mark: str
 
 
 class Rows(BaseModel):

@@ -1,9 +1,11 @@
 """Fan out small facts inside one process: what changed, for pages that want to know at once.
 
 A subscriber that does not keep up loses the oldest facts and is told so by a `lost` fact, so that
-it can read everything anew; a publisher never waits.
+it can read everything anew; a publisher never waits. `mark` says how far a hub has told: who read
+the books at one mark and listens from another has missed something.
 """
 
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -27,11 +29,14 @@ class Hub:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: set[queue.Queue[Fact]] = set()
+        self._name = os.urandom(4).hex()
+        self._told = 0
 
     def publish(self, topic: str, data: object) -> None:
         """Tell all subscribers; `data` is anything that msgspec can write as JSON."""
         fact = Fact(topic, msgspec.json.encode(data).decode())
         with self._lock:
+            self._told += 1
             waiting = list(self._queues)
         for one in waiting:
             while True:
@@ -61,6 +66,12 @@ class Hub:
         finally:
             with self._lock:
                 self._queues.discard(one)
+
+    @property
+    def mark(self) -> str:
+        """Changes with every fact; no two hubs share one."""
+        with self._lock:
+            return f"{self._name}:{self._told}"
 
     @property
     def subscribers(self) -> int:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from deploy import bakery
 from deploy.chain import Chain
 from deploy.walks import PINS, Eyes, until
 from hatch_build import compile_translations
-from tests.journeys.screens import WAIT_MS, Office, Phone, Till
+from tests.journeys.screens import Office, Phone, Till
 from tests.servers import find_program, missing
 
 ROOT = Path(__file__).parents[2]
@@ -41,14 +41,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
-    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as play:
         started = play.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         yield started
         started.close()
-    expect.set_options(timeout=None)
 
 
 @pytest.fixture(scope="module")

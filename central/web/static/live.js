@@ -17,6 +17,8 @@ let openedAt = 0;
 let lastHeard = performance.now();
 let lastData = 0; // when the stream itself said something
 let state = "";
+let mark = document.documentElement.dataset.mark; // how far facts had been told when the page was drawn
+let fresh = false; // a stream that has said nothing yet
 
 /** Call `listener(data)` for facts of this topic; "*" hears all. */
 export function on(topic, listener) {
@@ -48,7 +50,10 @@ function show(next) {
 }
 
 function heard(message) {
-  if (message.topic === "ping") setNow(message.data.now);
+  if (message.topic === "ping") {
+    setNow(message.data.now);
+    mark = message.data.mark;
+  }
   if (message.state) show(message.state);
   else if (state === "lost" || state === "") show("live");
   lastHeard = performance.now();
@@ -83,9 +88,16 @@ function lead() {
 function openStream() {
   openedAt = performance.now();
   source = new EventSource("/live");
+  fresh = true;
+  source.onopen = () => { fresh = true; };
   source.onmessage = (event) => {
     lastData = performance.now();
-    spread({ state: "live", ...JSON.parse(event.data) });
+    const message = { state: "live", ...JSON.parse(event.data) };
+    // Between the drawing of the page, or the last stream, and this word things may have changed.
+    const gap = fresh && message.topic === "ping" && message.data.mark !== mark;
+    fresh = false;
+    spread(message);
+    if (gap) spread({ topic: "lost", data: {} });
   };
   source.onerror = () => {
     if (source && source.readyState === EventSource.CLOSED) {
@@ -108,17 +120,27 @@ function flowing() {
   return open && performance.now() - lastData < STALE_MS;
 }
 
-async function poll() {
+async function ask() {
   try {
     const answer = await fetch("/api/now", { headers: { Accept: "application/json" } });
     if (answer.status === 401) location.reload();
-    if (!answer.ok) return;
-    const told = await answer.json();
-    setNow(told.now);
-    spread({ state: "polling", topic: "lost", data: {} });
+    return answer.ok ? await answer.json() : null;
   } catch {
-    /* the next beat tries again */
+    return null; // the next beat tries again
   }
+}
+
+async function poll() {
+  const told = await ask();
+  if (!told) return;
+  setNow(told.now);
+  spread({ state: "polling", topic: "lost", data: {} });
+}
+
+// A tab that follows another hears from now on; what came before, it asks once.
+async function follow() {
+  const told = await ask();
+  if (told && told.mark !== mark) heard({ topic: "lost", data: {} });
 }
 
 function beat() {
@@ -150,6 +172,7 @@ window.addEventListener("storage", (event) => event.key === "tillmesh-lease" && 
 export function start() {
   setInterval(beat, 1000);
   beat();
+  if (!source) follow();
 }
 
 export { ago };

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from central.compose import HeadOffice
 from central.web import create_app
@@ -15,7 +15,6 @@ from central.web.serving import Server
 from tests.central.web import bakery
 from tests.central.web.bakery import Shop
 
-expect.set_options(timeout=10_000)  # two busy cores
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1440, "height": 900}
 

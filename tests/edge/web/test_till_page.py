@@ -27,8 +27,8 @@ def typed(page: Page, text: str) -> None:
 
 
 def settled(page: Page, rows: int) -> None:
-    expect(page.locator("#rows > li:not(.pending)")).to_have_count(rows, timeout=30_000)
-    expect(page.locator("#rows > li.pending")).to_have_count(0, timeout=30_000)
+    expect(page.locator("#rows > li:not(.pending)")).to_have_count(rows)
+    expect(page.locator("#rows > li.pending")).to_have_count(0)
 
 
 def test_forty_scans_against_a_stalled_server(site: Site, till: Page) -> None:
