@@ -7,16 +7,18 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from central import watching
+from central.backupstatus import read_status
 from central.campaigns import answers_of
 from central.recording import Desk
 from central.repricing import AGREED, OTHER_ENGINE
 from central.tables import reprice_result
-from protocol.clock import DAY_MS, ClockState
+from protocol.clock import DAY_MS, HOUR_MS, ClockState
 from protocol.errors import define, sentence
 from protocol.node.tables import READ, digest_check, fork, parked, refused
 
 SKEW_MS: Final = 2_000
 ROWS_MAX: Final = 50
+LATE: Final = 3  # so many times the interval without a good backup
 RECENT_MS: Final = 7 * DAY_MS
 
 define(
@@ -119,6 +121,25 @@ define(
         "ALARM_DENIED_DO": (
             "Check mqtt.username and the password file in the settings. Shops go on selling.",
             "请检查设置中的 mqtt.username 和密码文件。门店可继续销售。",
+        ),
+        "ALARM_BACKUP": (
+            "The last good backup of head office is {hours} hours old. {detail}",
+            "总部最近一次有效备份是在 {hours} 小时前。{detail}",
+        ),
+        "ALARM_BACKUP_DO": (
+            "Run `tillmesh-central backup` and read what it says. Nothing else is affected yet.",
+            "请运行 `tillmesh-central backup` 并查看提示。目前其他功能不受影响。",
+        ),
+        "ALARM_STOCK_DROP": (
+            "The stock of all shops together fell from {was} to {now} between two backups. Old "
+            "backups are kept until somebody says that this is right.",
+            "两次备份之间，全部门店总库存从 {was} 降到 {now}。在确认无误之前，旧备份不会被删除。",
+        ),
+        "ALARM_STOCK_DROP_DO": (
+            "Look at the counts and scrappings of the last hours. If it is right: "
+            "`tillmesh-central backup --accept-drop`. If not: restore the backup before it.",
+            "请检查最近几小时的盘点和报损。若无误：`tillmesh-central backup --accept-drop`；"
+            "否则请恢复此前的备份。",
         ),
         "ALARM_BROKER_DO": (
             "Start the broker or correct its address in the settings. Shops go on selling.",
@@ -262,6 +283,32 @@ def _prices(connection: Connection, now: int) -> Iterable[Alarm]:
         yield Alarm(code="ALARM_PRICE", level="bad", subject=store, at_ms=at_ms, params=params)
 
 
+def _backups(desk: Desk, now: int) -> Iterable[Alarm]:
+    settings = desk.settings
+    if settings.backup_dir is None or settings.backup_key is None:
+        return  # `doctor` says that none is made
+    status = read_status(settings.data_dir)
+    age = now - status.good_ms
+    if status.at_ms and (status.code or age > LATE * settings.backup_hours * HOUR_MS):
+        hours = str(age // HOUR_MS) if status.good_ms else "-"
+        params = {"hours": hours, "detail": status.detail[:300]}
+        yield Alarm(
+            code="ALARM_BACKUP", level="bad", subject="backup", at_ms=status.at_ms, params=params
+        )
+    if status.dropped_to_milli is not None:
+        params = {
+            "was": f"{status.stock_milli / 1000:g}",
+            "now": f"{status.dropped_to_milli / 1000:g}",
+        }
+        yield Alarm(
+            code="ALARM_STOCK_DROP",
+            level="bad",
+            subject="stock",
+            at_ms=status.at_ms,
+            params=params,
+        )
+
+
 LOOKS: Final[tuple[Look, ...]] = (
     _forks,
     _digests,
@@ -292,4 +339,5 @@ class Alarms:
         if wrong:
             params = {"address": address}
             found.append(Alarm(code=wrong, level="bad", subject="broker", at_ms=now, params=params))
+        found += _backups(self._desk, now)
         return sorted(found, key=lambda a: (a.level != "bad", -a.at_ms, a.code, a.subject))

@@ -16,9 +16,9 @@ import click
 import structlog
 
 from central import doctor as doctoring
-from central.backup import back_up
 from central.compose import HeadOffice, compose
 from central.people import Person
+from central.safekeeping import COMMANDS, chores_of, held_by_server
 from central.settings import (
     Http,
     Mqtt,
@@ -209,10 +209,16 @@ def _make_folder(folder: Path) -> None:
 @click.pass_obj
 def run(path: Path) -> None:
     """Serve the pages and keep in touch with the shops, until stopped."""
+    settings = load(path)
+    with held_by_server(settings.data_dir):
+        _serve(settings, path)
+
+
+def _serve(settings: Settings, path: Path) -> None:
     from central.web import create_app  # noqa: PLC0415 - only this command needs the pages
     from central.web.serving import Server  # noqa: PLC0415
 
-    office = compose(load(path))
+    office = compose(settings)
     http = office.settings.http
     server = Server(create_app(office), http.host, http.port)
     stopping = threading.Event()
@@ -226,11 +232,14 @@ def run(path: Path) -> None:
             "PORT_IN_USE", host=http.host, port=http.port, detail=fault.strerror or str(fault)
         ) from None
     office.start()
+    chores = chores_of(settings, path)
+    chores.start()
     click.echo(f"head office of {office.settings.chain}: http://{http.host}:{server.port}")
     if doctoring.broker_fault(office.settings):
         click.echo(doctoring.broker_sentence(office.settings, language()), err=True)
     stopping.wait()
     click.echo("stopping")
+    chores.stop()
     server.stop()
     office.stop()
 
@@ -371,16 +380,6 @@ def import_products(path: Path, file: Path, *, apply: bool) -> None:
 
 
 @main.command()
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), default=None)
-@click.pass_obj
-def backup(path: Path, to: Path | None) -> None:
-    """Copy database, key, peppers and settings into a new folder; head office may run on."""
-    with _office(path) as office:
-        folder = back_up(office.settings, office.clock.read().at_ms, to=to)
-    click.echo(f"{folder}: written")
-
-
-@main.command()
 @click.pass_obj
 def doctor(path: Path) -> None:
     """Look at everything that head office needs, and say what is wrong."""
@@ -391,6 +390,9 @@ def doctor(path: Path) -> None:
     if not all(finding.ok for finding in findings):
         sys.exit(1)
 
+
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public: Public = Public()
     ntp_servers: tuple[str, ...] = ()
     backup_dir: Path | None = None
+    backup_key: Path | None = None  # the operator's key file
+    backup_hours: int = 6
+    backup_copies: int = 60
     path: Path | None = None
 
     @property
@@ -125,6 +128,12 @@ def _port(found: Any) -> int:
     return found
 
 
+def _count(found: Any) -> int:
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= 10_000:
+        raise ValueError("a number from 1 to 10000")
+    return found
+
+
 def _url(found: Any) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", _text(found)):
         raise ValueError("an address like http://central.example:8700")
@@ -161,6 +170,9 @@ _REQUIRED: Final[dict[str, Kind]] = {
 _OPTIONAL: Final[dict[str, Kind]] = {
     "database_url": _database,
     "backup_dir": _text,
+    "backup_key": _text,
+    "backup_hours": _count,
+    "backup_copies": _count,
     "ntp_servers": _servers,
     "http.host": _host,
     "http.port": _port,
@@ -216,7 +228,8 @@ def load(path: Path) -> Settings:
         raise SettingsFaults(path, tuple(lines))
     home = path.resolve().parent
     data_dir = home / good["data_dir"]
-    backup = good.get("backup_dir")
+    paths = {name: home / good[name] for name in ("backup_dir", "backup_key") if name in good}
+    numbers = {name: good[name] for name in ("backup_hours", "backup_copies") if name in good}
     return Settings(
         chain=good["chain"],
         name=Names(**_part(good, "name")),
@@ -226,8 +239,9 @@ def load(path: Path) -> Settings:
         mqtt=Mqtt(**_mqtt(good, home)),
         public=Public(**_part(good, "public")),
         ntp_servers=good.get("ntp_servers", ()),
-        backup_dir=home / backup if backup else None,
         path=path,
+        **paths,
+        **numbers,
     )
 
 
@@ -237,6 +251,9 @@ chain = {chain}
 data_dir = {data_dir}            # database, node key and PIN peppers; relative to this file
 {database}
 {backup}
+{backup_key}
+backup_hours = {backup_hours}
+backup_copies = {backup_copies}
 ntp_servers = {ntp}
 
 [name]
@@ -287,6 +304,13 @@ def write(settings: Settings, path: Path) -> None:
                 if settings.backup_dir
                 else '# backup_dir = "/var/backups/tillmesh"'
             ),
+            backup_key=(
+                f"backup_key = {quoted(settings.backup_key)}"
+                if settings.backup_key
+                else '# backup_key = "backup.key"   # tillmesh-central backup-key makes it'
+            ),
+            backup_hours=settings.backup_hours,
+            backup_copies=settings.backup_copies,
             ntp=msgspec.json.encode(settings.ntp_servers).decode(),
             zh=quoted(settings.name.zh),
             en=quoted(settings.name.en),

@@ -1,6 +1,5 @@
 """`tillmesh-edge`: join a chain, run the shop, look after its books."""
 
-import fcntl
 import gc
 import os
 import signal
@@ -9,8 +8,6 @@ import sys
 import threading
 import time
 import zoneinfo
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +18,11 @@ from edge.compose import Shop, compose, open_books, open_node, read_pepper
 from edge.joining import join, read_joining
 from edge.pairing import Pairing
 from edge.people import People
+from edge.safekeeping import COMMANDS, chores_of, held_alone
 from edge.settings import Settings, SettingsFaults, load
 from protocol.errors import TillmeshError, Unavailable, define
 from protocol.ledger import shelf
+from protocol.node.chores import Chores
 from protocol.node.signing import load_key
 
 if TYPE_CHECKING:
@@ -39,10 +38,6 @@ define(
             "[http] in the settings, then start again.",
             "{host} 的端口 {port} 已被占用。请停止占用的程序，"
             "或在设置 [http] 中更换端口后重新启动。",
-        ),
-        "RUNNING_ALREADY": (
-            "A node is running on {path}. Stop it first, then repeat the command.",
-            "{path} 上的节点正在运行。请先停止，再执行此命令。",
         ),
     }
 )
@@ -115,12 +110,12 @@ def init(file: Path, folder: Path, port: int) -> None:
 def run(path: Path) -> None:
     """Run the shop until SIGTERM."""
     settings = load(path)
-    with held_alone(settings):
+    with held_alone(Path(settings.data_dir)):
         claim_port(settings.http.host, settings.http.port)
         shop = compose(settings)
         gc.collect()
         gc.freeze()  # code and compiled rules are never garbage: shorter pauses while selling
-        serve(shop)
+        serve(shop, chores_of(settings, path))
 
 
 @commands.command()
@@ -165,7 +160,7 @@ def verify(path: Path) -> None:
 def rebuild(path: Path) -> None:
     """Fold the journal again into empty read tables; the shelf's digest must stay the same."""
     settings = load(path)
-    with held_alone(settings):
+    with held_alone(Path(settings.data_dir)):
         books = open_books(settings)
         try:
             place = shelf(settings.store)
@@ -244,25 +239,6 @@ CHECKS = (
 )
 
 
-@contextmanager
-def held_alone(settings: Settings) -> Iterator[None]:
-    """One process per data folder: two would write one journal under two epochs."""
-    folder = Path(settings.data_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as fault:
-        raise Unavailable("DATA_UNREACHABLE", path=str(folder), detail=str(fault)) from fault
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Unavailable("RUNNING_ALREADY", path=str(folder)) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def claim_port(host: str, port: int) -> None:
     """Say that the port is taken before the books are opened, which may take a while."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -273,7 +249,7 @@ def claim_port(host: str, port: int) -> None:
             raise Unavailable("PORT_TAKEN", host=host, port=port) from fault
 
 
-def serve(shop: Shop) -> None:
+def serve(shop: Shop, chores: Chores) -> None:
     """Pages in this process, until SIGTERM or Ctrl-C; then streams end and threads are joined."""
     from edge.web import create_app  # noqa: PLC0415 - a second of imports that only `run` needs
     from edge.web.serving import Server  # noqa: PLC0415
@@ -286,10 +262,12 @@ def serve(shop: Shop) -> None:
     try:
         port = listen(server, http.host, http.port)
         shop.start()
+        chores.start()
         announce(shop, http.host, port)
         ended.wait()
     finally:
         started = time.monotonic()
+        chores.stop()
         server.stop()
         shop.stop()
         click.echo(f"stopped in {time.monotonic() - started:.1f} s")
@@ -312,6 +290,9 @@ def announce(shop: Shop, host: str, port: int) -> None:
         click.echo(f"No browser is paired yet. Code for till {till}: {code} (10 minutes)")
     sys.stdout.flush()
 
+
+for command in COMMANDS:
+    commands.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import func, select
 
 from devices.device import Condition, DeviceState
+from edge.backup import read_status
 from edge.node import ShopNode
 from edge.printing import Printing
 from edge.room import MEGA, Room
@@ -22,6 +24,8 @@ from protocol.node.tables import fork, parked, refused
 State = Literal["ok", "warn", "bad"]
 QUEUE_WARN: Final = 200
 STALE_MS: Final = 7 * DAY_MS
+HOUR_MS: Final = 3_600_000
+LATE: Final = 3  # so many times the interval without a good backup
 
 define(
     {
@@ -78,6 +82,14 @@ define(
             "Nothing new came from head office for {days} days.",
             "已有 {days} 天没有收到总部的更新。",
         ),
+        "HEALTH_BACKUP": (
+            "The last backup of this shop did not work ({why}).",
+            "本店最近一次备份失败（{why}）。",
+        ),
+        "HEALTH_BACKUP_OLD": (
+            "The last good backup of this shop is {hours} hours old.",
+            "本店最近一次有效备份是 {hours} 小时前。",
+        ),
         "HEALTH_PARKED": (
             "{parked} events could not be understood, {refused} messages were refused, {forks} "
             "forks of a journal exist.",
@@ -107,6 +119,10 @@ STILL: Final[dict[str, tuple[str, str]]] = {
     "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
     "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
     "parked": ("Everything else works.", "其他功能正常。"),
+    "backup": (
+        "Everything works; head office holds this shop's journal too.",
+        "一切正常，总部也保存着本店的日志。",
+    ),
 }
 
 
@@ -182,6 +198,7 @@ class Health:
             "rules": self._rules,
             "prices": self._prices,
             "parked": self._set_aside,
+            "backup": self._backup,
         }
 
     def verdicts(self) -> list[Verdict]:
@@ -307,6 +324,18 @@ class Health:
         if any(counts.values()):
             return [verdict("parked", "warn", _say("HEALTH_PARKED", **counts))]
         return [verdict("parked", "ok")]
+
+    def _backup(self) -> list[Verdict]:
+        settings = self._parts.node.settings
+        status = read_status(Path(settings.data_dir))
+        if not settings.backup_dir or status is None:
+            return []
+        if status.code:
+            return [verdict("backup", "warn", _say("HEALTH_BACKUP", why=status.code))]
+        hours = (self._parts.node.clock.read().at_ms - status.at_ms) // HOUR_MS
+        if hours > LATE * settings.backup_hours:
+            return [verdict("backup", "warn", _say("HEALTH_BACKUP_OLD", hours=hours))]
+        return [verdict("backup", "ok")]
 
 
 def _device(part: str, condition: Condition) -> Verdict:

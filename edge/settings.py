@@ -97,6 +97,10 @@ class Settings(Frozen, frozen=True):
     oversell: OversellPolicy = OversellPolicy()
     low_disk_bytes: int = 200_000_000
     day_starts: str = "00:00"  # a sale before this time belongs to the day before
+    backup_dir: str = ""  # empty: no backups are made by the node itself
+    backup_key: str = ""  # the operator's key file
+    backup_hours: int = 6
+    backup_copies: int = 60
     idle_minutes: int = 720  # a signed-in person who does nothing is signed out
 
     @property
@@ -270,6 +274,14 @@ def _words(s: Settings) -> Iterable[str]:
         yield "languages: at least one is needed"
 
 
+def _backups(s: Settings) -> Iterable[str]:
+    for path, number in (("backup_hours", s.backup_hours), ("backup_copies", s.backup_copies)):
+        if not 1 <= number <= 10_000:
+            yield f"{path}: expected a number from 1 to 10000, found {number}"
+    if s.backup_dir and not s.backup_key:
+        yield "backup_key: is missing; `tillmesh-edge backup-key FILE` makes one"
+
+
 URL_SCHEMES: Final = frozenset({"socket", "file", "serial"})
 CHECKS: Final[tuple[Callable[[Settings], Iterable[str]], ...]] = (
     _names,
@@ -278,6 +290,7 @@ CHECKS: Final[tuple[Callable[[Settings], Iterable[str]], ...]] = (
     _ports,
     _devices,
     _words,
+    _backups,
 )
 
 
@@ -291,6 +304,8 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         settings,
         data_dir=placed(settings.data_dir),
         pepper_file=placed(settings.pepper_file),
+        backup_dir=placed(settings.backup_dir),
+        backup_key=placed(settings.backup_key),
         mqtt=msgspec.structs.replace(
             settings.mqtt, password_file=placed(settings.mqtt.password_file)
         ),

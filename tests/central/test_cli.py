@@ -150,11 +150,15 @@ def test_a_backup_is_a_head_office_of_its_own(home: Path) -> None:
         *("add-store", "A", "--name-zh", "甲店", "--name-en", "Shop A"),
         *("--zone", "east", "--group", "town"),
     )
-    _run(home, "backup", "--to", "kept")
-    (copy,) = (home / "kept").iterdir()
-    (copy / "data").mkdir()
-    for name in ("central.db", "central.key", "peppers"):
-        (copy / name).rename(copy / "data" / name)
+    assert "BACKUP_KEY_MISSING" in _run(home, "backup", "--to", "kept", code=1)
+    _run(home, "backup-key", "backup.key")
+    text = (home / "central.toml").read_text().replace("# backup_key", "backup_key")
+    (home / "central.toml").write_text(text)
+    assert "all chains whole" in _run(home, "backup", "--to", "kept")
+    assert "restored and checked" in _run(home, "drill", "--to", "kept")
+    (archive,) = (home / "kept").glob("*.tmbk")
+    copy = home / "copy"
+    _run(home, "restore", str(archive), "--key", "backup.key", "--dir", "copy")
     assert _run(copy, "verify") == _run(home, "verify")
     for place in (home, copy):
         _run(place, "accept-node", "tillmesh-node", "A", "ed25519", "ab" * 32)

@@ -40,6 +40,9 @@ def run(tmp_path: Path) -> Callable[[str, str], subprocess.CompletedProcess[str]
         folder.mkdir(exist_ok=True)
         command = command.replace(OPERATOR, f"{BIN}/")
         command = re.sub(r"/var/lib/tillmesh-(central|edge)/", "", command)
+        command = command.replace("/var/lib/tillmesh-backup", str(tmp_path / "backup"))
+        for newest in sorted((tmp_path / "backup").glob("*.tmbk"), key=lambda p: p.stat().st_mtime):
+            command = command.replace(f"{newest.name.split('-')[0]}-NEWEST", newest.stem)
         return subprocess.run(
             ["bash", "-c", command],
             cwd=folder,
@@ -63,7 +66,7 @@ def test_the_commands_set_up_a_head_office_and_a_shop(
     for written in commands():
         command = written.replace("tillmesh-node S1 ed25519 KEY", line)
         command = command.replace("--chain CHAIN", "--chain maihua")
-        house = "edge" if "tillmesh-edge" in command else "central"
+        house = "edge" if "tillmesh-edge" in command or "edge.toml" in command else "central"
         if "tillmesh-edge init" in command:
             with (tmp_path / "central" / "S1.join.toml").open("a") as file:
                 file.write('password = "0123"\n')  # step 2
@@ -76,9 +79,10 @@ def test_the_commands_set_up_a_head_office_and_a_shop(
         if "tillmesh-edge init" in command:
             line = answer.stdout.strip()
         done.append(command)
-    assert len(done) == 8, done
+    assert len(done) == 19, done
     assert (tmp_path / "edge" / "mqtt-password").read_text().strip() == "0123"
     settings = (tmp_path / "central" / "central.toml").read_text()
-    assert '\nbackup_dir = "/var/lib/tillmesh-backup"' in settings
+    assert f'\nbackup_dir = "{tmp_path / "backup"}"' in settings
+    assert len(list((tmp_path / "backup").glob("drill-*.md"))) == 2
     asked = run(f"{OPERATOR}tillmesh-edge -s edge.toml pair --till 1", "edge")
     assert re.search(r"\b\d{6}\b", asked.stdout), asked.stderr
