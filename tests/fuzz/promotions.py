@@ -1,8 +1,8 @@
-"""Coverage-guided fuzzing of `python -m promotions`: `python -m tests.fuzz.promotions -runs=100000`.
+"""Fuzz `python -m promotions` by coverage: `python -m tests.fuzz.promotions -runs=100000`.
 
-Two ways in: raw bytes as a line, and a worked case with odd values put in odd places. Whatever comes,
-the answer is one JSON object with the id, in bounded time, and its parts sum to its whole. The
-arguments are libFuzzer's; atheris comes with the extra `fuzz`.
+Two ways in: raw bytes as a line, and a worked case with odd values put in odd places. The answer is
+one JSON object, in bounded time, and its parts sum to its whole. The arguments are libFuzzer's;
+atheris comes with the extra `fuzz`.
 """
 
 import json
