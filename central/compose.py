@@ -28,9 +28,10 @@ from central.transfers import Transfers
 from central.whynot import WhyNot
 from protocol.clock import Clock
 from protocol.errors import Unavailable
-from protocol.ids import CENTRAL
+from protocol.ids import ALL, CENTRAL
 from protocol.node.books import Books
 from protocol.node.database import Database
+from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
 from protocol.node.ntpclock import NtpClock, random_hex
 from protocol.node.signing import NodeKey, load_key
@@ -100,14 +101,9 @@ def open_books(settings: Settings) -> Books:
 
 
 def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
-    with books.database.reading() as connection:
-        high_water = int(books.state(connection, "high_water_ms") or 0)
-
-    def save(value: int) -> None:
-        with books.database.begin() as tx:
-            books.set_state(tx, "high_water_ms", str(value))
-
-    return NtpClock(settings.ntp_servers, high_water, save)
+    return NtpClock(
+        settings.ntp_servers, recall(books, ALL), lambda mark: remember(books, ALL, mark)
+    )
 
 
 def _deaf_broker(syncing: Syncing, settings: Settings) -> tuple[str, str]:

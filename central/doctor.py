@@ -9,7 +9,7 @@ import msgspec
 from central.compose import HeadOffice, compose
 from central.settings import Settings
 from protocol.errors import TillmeshError, sentence
-from protocol.node.ntpclock import ask
+from protocol.node.ntpclock import tried
 
 CONNECT_S: Final = 2.0
 
@@ -49,9 +49,8 @@ def _time(settings: Settings) -> Iterator[Finding]:
     if not settings.ntp_servers:
         yield Finding("time", False, "no ntp_servers in the settings: the clock is not trusted")
     for server in settings.ntp_servers:
-        answer = ask(server)
-        told = f"{answer.sample.offset_ms:+d} ms" if answer.sample else answer.reason
-        yield Finding("time", answer.sample is not None, f"{server} {told}")
+        good, told = tried(server)
+        yield Finding("time", good, f"{server} {told}")
 
 
 def _backup(settings: Settings) -> Iterator[Finding]:

@@ -34,17 +34,16 @@ from edge.timekeeping import Timekeeping
 from edge.transfers import Transfers
 from protocol.clock import Clock
 from protocol.errors import Unavailable, define
-from protocol.ids import NodeId
+from protocol.ids import NodeId, shop_stream
 from protocol.ledger import shelf
 from protocol.node.books import Books
 from protocol.node.database import Database
+from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
 from protocol.node.ntpclock import NtpClock, random_hex
 from protocol.node.signing import NodeKey, load_key
 from protocol.node.sqljournal import SqlJournal
 from protocol.node.tables import read
-
-HIGH_WATER = "high_water_ms"
 
 define(
     {
@@ -143,14 +142,8 @@ def read_pepper(settings: Settings) -> bytes:
 
 def ntp_clock(settings: Settings, books: Books) -> NtpClock:
     """The clock that asks the settings' time servers, from the last trusted instant on."""
-    with books.database.reading() as connection:
-        high_water = int(books.state(connection, HIGH_WATER) or 0)
-
-    def save(value: int) -> None:
-        with books.database.begin() as tx:
-            books.set_state(tx, HIGH_WATER, str(value))
-
-    return NtpClock(settings.ntp, high_water, save)
+    stream = shop_stream(settings.store)
+    return NtpClock(settings.ntp, recall(books, stream), lambda mark: remember(books, stream, mark))
 
 
 def open_node(settings: Settings, clock: Clock | None = None) -> ShopNode:

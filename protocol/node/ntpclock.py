@@ -1,37 +1,33 @@
-"""Ask time servers, let `protocol.clock` judge. ntplib only reads and writes the packets.
-
-ntplib accepts kiss-o'-death, unsynchronised and stale answers, so everything is validated here: our
-own socket, a random nonce as origin timestamp, both clocks read around the query (devices.md, 6).
-"""
+"""The clock of a node: threads ask time servers, `protocol.trustedclock` judges, all ask `read`."""
 
 import os
-import secrets
-import socket
-import struct
+import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import msgspec
-import ntplib
+import structlog
 
-from protocol.clock import ClockState, Reading, Sample, TrustedClock, intersect
+from protocol.clock import Reading
+from protocol.clockstatus import Last, Mark, Status
+from protocol.node.ntpwire import TIMEOUT_S, ask, mono_ns
+from protocol.timesources import Rejected, Sample
+from protocol.trustedclock import TrustedClock
 
-BUILD_MS = 1_793_491_200_000  # 2026-11-01: no true instant lies before it
-NTP_EPOCH_S = 2_208_988_800
-ERA_S = 2**32
-TIMEOUT_S = 1.0
-ROUND_S = 64.0
-FIRST_ROUNDS_S = 2.0
-ROOT_DISTANCE_MS_MAX = 1_500
-STEP_MS_MAX = 5
-KISS_HOLD_S = 3_600.0
+BUILD_MS: Final = 1_793_491_200_000  # 2026-11-01: no true instant lies before it
+ROUND_S: Final = 60.0
+FIRST_ROUNDS_S: Final = 2.0  # doubled until ROUND_S while nobody agrees
+KISS_HOLD_S: Final = 3_600.0
+BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+Save = Callable[[Mark], None]
+Found = Sample | Rejected
+log = structlog.get_logger("clock")
 
 
 def mono_ms() -> int:
     """Milliseconds that count on through suspend and clock steps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    return mono_ns() // 1_000_000
 
 
 def wall_ms() -> int:
@@ -39,158 +35,203 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What one server said: a sample, or why it was rejected."""
-
-    server: str
-    sample: Sample | None
-    reason: str = ""
-    kiss: bool = False
-
-
-def _unfold(seconds: float) -> float:
-    """An NTP era rolls over in 2036: the answer cannot lie before the build date."""
-    unix = seconds - NTP_EPOCH_S
-    while unix * 1000 < BUILD_MS:
-        unix += ERA_S
-    return unix
-
-
-def _reject(stats: ntplib.NTPStats, data: bytes, nonce: bytes, elapsed_ms: float) -> str:
-    checks = (
-        (data[24:32] != nonce, "origin does not match our question"),
-        (stats.mode != 4, f"mode {stats.mode} is not a server's"),
-        (not 0 < stats.stratum <= 15, f"stratum {stats.stratum}"),
-        (stats.leap == 3, "not synchronised"),
-        (stats.tx_timestamp == 0 or stats.tx_timestamp < stats.recv_timestamp, "stamps disordered"),
-        (
-            (stats.tx_timestamp - stats.recv_timestamp) * 1000 > elapsed_ms + 1,
-            "claims to have held the question longer than it took",
-        ),
-        (
-            (stats.root_delay / 2 + stats.root_dispersion) * 1000 > ROOT_DISTANCE_MS_MAX,
-            "too far from its own source",
-        ),
-    )
-    return next((reason for wrong, reason in checks if wrong), "")
-
-
-def ask(server: str) -> Answer:
-    """One question to `host:port`; never raises."""
-    host, _, port = server.rpartition(":")
+def boot_id() -> str:
+    """Which boot of the machine this is; "" where the system does not say."""
     try:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
-        with socket.socket(found[0], socket.SOCK_DGRAM) as udp:
-            udp.settimeout(TIMEOUT_S)
-            udp.connect(found[4])
-            nonce = secrets.token_bytes(8)
-            packet = bytearray(ntplib.NTPPacket(version=4).to_data())
-            packet[40:48] = nonce
-            wall, start = time.time_ns(), time.monotonic_ns()
-            udp.send(packet)
-            data = udp.recv(512)
-            end, wall_after = time.monotonic_ns(), time.time_ns()
-    except (OSError, ValueError) as fault:
-        return Answer(server, None, f"no answer ({fault})")
-    return _read_answer(server, data, nonce, (wall, wall_after), end - start)
+        with open(BOOT_ID, encoding="ascii") as file:  # noqa: PTH123 - a kernel's file
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
-def _read_answer(
-    server: str, data: bytes, nonce: bytes, wall_ns: tuple[int, int], elapsed_ns: int
-) -> Answer:
-    stats = ntplib.NTPStats()
-    try:
-        stats.from_data(data)
-    except (ntplib.NTPException, struct.error) as fault:
-        return Answer(server, None, f"unreadable answer ({fault})")
-    if stats.stratum == 0:
-        code = data[12:16].decode("ascii", "replace").strip("\0 ")
-        return Answer(server, None, f"kiss-o'-death {code}", kiss=code in {"RATE", "DENY", "RSTR"})
-    elapsed_ms = elapsed_ns / 1e6
-    reason = _reject(stats, data, nonce, elapsed_ms)
-    if abs((wall_ns[1] - wall_ns[0] - elapsed_ns) / 1e6) > STEP_MS_MAX:
-        reason = "our clock stepped during the question"
-    if reason:
-        return Answer(server, None, reason)
-    held_ms = (stats.tx_timestamp - stats.recv_timestamp) * 1000
-    middle_ms = (_unfold(stats.recv_timestamp) + _unfold(stats.tx_timestamp)) * 500
-    offset = middle_ms - (wall_ns[0] / 1e6 + elapsed_ms / 2)
-    error = (elapsed_ms - held_ms) / 2 + (stats.root_delay / 2 + stats.root_dispersion) * 1000
-    return Answer(server, Sample(server, round(offset), max(1, round(error + 0.5))))
+def tried(server: str) -> tuple[bool, str]:
+    """Ask one server once, for a doctor: is it good, and what it says of this machine's clock."""
+    answer = ask(server, build_ms=BUILD_MS)
+    if isinstance(answer, Rejected):
+        return False, answer.sentence("en")
+    off_ms = answer.offset_ms - (wall_ms() - mono_ms())
+    return True, f"{off_ms:+d} ms from this machine's clock, ± {answer.error_ms} ms"
+
+
+class Asking:
+    """Questions to all servers at once; a server whose last question is still out waits."""
+
+    def __init__(self, servers: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> None:
+        self.servers = tuple(dict.fromkeys(servers))
+        self._timeout_s = timeout_s
+        self._answers: queue.Queue[tuple[int, Found]] = queue.Queue()
+        self._lock = threading.Lock()
+        self._out: set[str] = set()
+        self._held: dict[str, tuple[float, str]] = {}  # server -> until when, its word
+        self._round = 0
+
+    def ask(self, progress: Callable[[list[Found], list[str]], None]) -> list[Found]:
+        """One round: `progress(found, waiting)` after each answer; all answers in the end.
+
+        A name that cannot be looked up within the time is reported as silent and not waited for.
+        """
+        self._round += 1
+        found: list[Found] = [r for s in self.servers if (r := self._hold(s)) is not None]
+        resting = {one.source for one in found}
+        waiting = [s for s in self.servers if s not in resting]
+        for server in waiting:
+            self._send(server)
+        deadline = time.monotonic() + self._timeout_s + 0.2
+        while waiting and (left_s := deadline - time.monotonic()) > 0:
+            try:
+                number, answer = self._answers.get(timeout=left_s)
+            except queue.Empty:
+                break
+            if number != self._round or answer.source not in waiting:
+                continue
+            waiting.remove(answer.source)
+            found.append(answer)
+            if isinstance(answer, Rejected) and answer.hold:
+                until = time.monotonic() + KISS_HOLD_S
+                self._held[answer.source] = (until, answer.params.get("kiss", "?"))
+            if waiting:
+                progress(found, waiting)
+        late = {"detail": f"{self._timeout_s:g} s"}
+        return [*found, *(Rejected(server, "NTP_SILENT", late) for server in waiting)]
+
+    def _hold(self, server: str) -> Rejected | None:
+        until, kiss = self._held.get(server, (0.0, ""))
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            return None
+        minutes = str(int(left_s // 60) + 1)
+        return Rejected(server, "NTP_HELD", {"kiss": kiss, "minutes": minutes})
+
+    def _send(self, server: str) -> None:
+        with self._lock:
+            if server in self._out:
+                return
+            self._out.add(server)
+        work = (server, self._round)
+        threading.Thread(target=self._one, args=work, name=f"ntp {server}", daemon=True).start()
+
+    def _one(self, server: str, number: int) -> None:
+        try:
+            answer = ask(server, build_ms=BUILD_MS, timeout_s=self._timeout_s)
+        finally:
+            with self._lock:
+                self._out.discard(server)
+        self._answers.put((number, answer))
 
 
 class NtpClock:
-    """The clock of a node: `read()` is a few arithmetic steps; a thread does the asking.
+    """`read()` is a few arithmetic steps; a thread asks, remembers and tells.
 
-    `save_high_water` persists the last trusted instant, so that a dead hardware clock is noticed
-    at the next boot.
+    Args:
+        servers: "host:port"; a majority of at least two must agree.
+        last: the persisted mark and what the journal knows; its `boot` is filled in here.
+        save: persists a mark, every minute and when something changed.
+        changed: called in the clock's thread when the state, or why it is so, is another.
     """
 
     def __init__(
         self,
-        servers: tuple[str, ...],
-        high_water_ms: int = 0,
-        save_high_water: Callable[[int], None] = lambda _: None,
+        servers: Sequence[str],
+        last: Last | None = None,
+        save: Save = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.servers = servers
-        self.answers: tuple[Answer, ...] = ()
-        self.last_agreement: Sample | None = None
-        self._judge = TrustedClock(build_ms=BUILD_MS, high_water_ms=high_water_ms)
-        self._save = save_high_water
+        self.servers = tuple(servers)
+        last = last or Last()
+        boot = Last(mark=last.mark, boot=last.boot or boot_id(), told_ms=last.told_ms)
+        self._judge = TrustedClock(
+            build_ms=BUILD_MS, wall_ms=wall_ms(), mono_ms=mono_ms(), last=boot
+        )
+        self._asking = Asking(servers)
+        self._save = save
+        self.changed = changed
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._beacon: tuple[Sample, int] | None = None
-        self._held: dict[str, float] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._told: tuple[str, str, bool] | None = None
         self._thread: threading.Thread | None = None
-        self._judge.boot_without_sources(wall_ms=wall_ms(), mono_ms=mono_ms())
 
     def read(self) -> Reading:
         """The judged reading now."""
         with self._lock:
             return self._judge.read(wall_ms=wall_ms(), mono_ms=mono_ms())
 
+    def status(self) -> Status:
+        """What a page says of this clock: sources, uncertainty, since when, why not trusted."""
+        with self._lock:
+            return self._judge.status(wall_ms=wall_ms(), mono_ms=mono_ms())
+
     @property
     def high_water_ms(self) -> int:
-        """The last trusted instant."""
-        return self._judge.high_water_ms
+        """An instant that is certainly past."""
+        with self._lock:
+            return self._judge.certain_ms(mono_ms())
 
     def confirm(self, true_ms: int) -> None:
         """A manager vouched for the time."""
         with self._lock:
             self._judge.confirm(true_ms, mono_ms=mono_ms())
+        self._wake.set()
 
     def take_beacon(self, at_ms: int, u_ms: int) -> None:
         """Head office's signed time: one more source, wider by the unknown way here."""
-        self._beacon = (Sample("central", at_ms - wall_ms(), u_ms + 500), mono_ms())
+        with self._lock:
+            self._judge.hear_central(at_ms, u_ms, wall_ms=wall_ms(), mono_ms=mono_ms())
+            status = self._judge.status(wall_ms=wall_ms(), mono_ms=mono_ms())
+        if status.code or status.contested:
+            self._wake.set()  # its word may decide what the last round could not
 
-    def ask_all(self) -> Sample | None:
-        """One round over all servers in parallel; anchors the clock when a majority agrees."""
-        now = time.monotonic()
-        asked = [s for s in self.servers if self._held.get(s, 0) <= now]
-        answers = []
-        if asked:
-            with ThreadPoolExecutor(len(asked)) as pool:
-                answers = list(pool.map(ask, asked))
-        for answer in answers:
-            if answer.kiss:
-                self._held[answer.server] = now + KISS_HOLD_S
-        self.answers = tuple(answers)
-        samples = [a.sample for a in answers if a.sample]
-        if self._beacon and mono_ms() - self._beacon[1] < 30_000:
-            samples.append(self._beacon[0])
-        agreed = intersect(samples)
-        if agreed:
-            with self._lock:
-                self._judge.accept(agreed, wall_ms=wall_ms(), mono_ms=mono_ms())
-            self.last_agreement = agreed
-        return agreed
+    def ask_all(self) -> bool:
+        """One round over all servers; True when the time now stands on a majority."""
+        found = self._asking.ask(self._progress)
+        return self._hear(found, [])
+
+    def _progress(self, found: Sequence[Found], waiting: Sequence[str]) -> None:
+        """A majority of all counts at once: nobody waits for a dead server."""
+        if self._hear(found, waiting):
+            self._tell()
+
+    def _hear(self, found: Sequence[Found], waiting: Sequence[str]) -> bool:
+        with self._lock:
+            return self._judge.judge(found, waiting=waiting, wall_ms=wall_ms(), mono_ms=mono_ms())
+
+    def remember(self) -> None:
+        """Persist the mark now."""
+        with self._lock:
+            mark = self._judge.mark(wall_ms=wall_ms(), mono_ms=mono_ms())
+        self._save(mark)
+
+    def _tell(self) -> None:
+        status = self.status()
+        now = (status.reading.state.value, status.code, status.contested)
+        if now != self._told:
+            self._told = now
+            log.info("clock", state=now[0], basis=status.basis.value, why=status.why("en"))
+            self.changed()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        pause_s = FIRST_ROUNDS_S
+        while not self._stopping:
+            self._wake.clear()
             agreed = self.ask_all()
-            if self.read().state is not ClockState.UNKNOWN:
-                self._save(self.high_water_ms)
-            self._stop.wait(ROUND_S if agreed else FIRST_ROUNDS_S)
+            pause_s = ROUND_S if agreed else min(ROUND_S, pause_s * 2)
+            try:
+                self.remember()
+                self._tell()
+            except Exception:  # a full disk must not stop the clock
+                log.exception("clock_mark_not_kept")
+            if self._stopping:
+                return
+            self._rest(pause_s)
+
+    def _rest(self, pause_s: float) -> None:
+        """Until the next round; woken early at most once a second."""
+        begun = time.monotonic()
+        if self._wake.wait(pause_s) and not self._stopping:
+            self._wake.clear()
+            left_s = begun + min(1.0, pause_s) - time.monotonic()
+            if left_s > 0:
+                self._wake.wait(left_s)
 
     def start(self) -> None:
         """Ask in the background; selling never waits for it."""
@@ -199,18 +240,10 @@ class NtpClock:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread:
             self._thread.join(timeout=3)
-
-    def status(self) -> dict[str, str]:
-        """Per source: "ok" with its offset, or why it was rejected."""
-        return {
-            a.server: f"ok {a.sample.offset_ms:+d} ms ±{a.sample.error_ms}"
-            if a.sample
-            else a.reason
-            for a in self.answers
-        }
 
 
 def random_hex(digits: int) -> str:
