@@ -19,8 +19,19 @@ _PORTS = {
         "设备 {device} 拒绝连接（未开机或被占用）。收银不受影响。请开机。",
     ),
     "DEVICE_BUSY": (
-        "{device} is held by another program. Selling goes on. End that program.",
-        "设备 {device} 被其他程序占用。收银不受影响。请关闭该程序。",
+        "{device} is held by another program on this machine. Selling goes on. End that program.",
+        "设备 {device} 被本机其他程序占用。收银不受影响。请关闭该程序。",
+    ),
+    "DEVICE_TAKEN": (
+        "{device} hangs up at once: another till or computer holds it. Selling goes on. End that "
+        "one, or restart the device.",
+        "设备 {device} 接通后立即断开：已被另一台收银机或电脑占用。收银不受影响。"
+        "请关闭对方，或重启设备。",
+    ),
+    "DEVICE_NAME_UNKNOWN": (
+        "{device} has the address {host}, which no name server knows. Selling goes on. Use a fixed "
+        "IP address in the settings.",
+        "设备 {device} 的地址 {host} 无法解析。收银不受影响。请在设置中使用固定 IP 地址。",
     ),
     "DEVICE_FORBIDDEN": (
         "No right to open {device}. Selling goes on. Add the account to its group (dialout, lp).",

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from devices.port import Cancel, DeviceLost, open_port
+from devices.port import Cancel, DeviceLost, open_port, wait
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_every_failure_to_open_has_its_code(tmp_path, listener, cancel):
 
 
 def test_stalled_reader_ends_the_write(listener, cancel, monkeypatch):
-    monkeypatch.setattr("devices.port.SEND_S", 0.3)
+    monkeypatch.setattr("devices.lines.SEND_S", 0.3)
     port = open_port(f"socket://127.0.0.1:{listener.getsockname()[1]}", cancel)
     peer, _ = listener.accept()
     started = time.monotonic()
@@ -98,4 +100,72 @@ def test_cancel_interrupts_a_write(listener, cancel):
     assert caught.value.code == "DEVICE_CLOSED"
     assert time.monotonic() - started < 1
     timer.join()
+    port.close()
+
+
+def test_one_program_of_this_machine_per_network_printer(listener, cancel):
+    url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+    port = open_port(url, cancel)
+    assert _reason(url, cancel) == "DEVICE_BUSY"
+    code = (
+        "import sys; from devices.port import *\n"
+        "try: open_port(sys.argv[1], Cancel())\n"
+        "except DeviceLost as lost: print(lost.code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, url], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "DEVICE_BUSY"
+    port.close()
+    open_port(url, cancel).close()
+
+
+def test_a_printer_that_another_machine_holds_hangs_up(listener, cancel):
+    port = open_port(f"socket://127.0.0.1:{listener.getsockname()[1]}", cancel)
+    listener.accept()[0].close()
+    with pytest.raises(DeviceLost) as caught:
+        port.read(5.0)
+    assert caught.value.code == "DEVICE_TAKEN"
+    port.close()
+
+
+def test_a_name_that_nobody_knows(cancel):
+    assert _reason("socket://printer.invalid:9100", cancel) == "DEVICE_NAME_UNKNOWN"
+
+
+def test_a_resolver_that_hangs_is_asked_once_and_left_alone(cancel, monkeypatch):
+    asked, go = [], threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(host, port, **more):
+        if host != "slow.example" or more.get("flags"):
+            return real(host, port, **more)
+        asked.append(host)
+        go.wait(30)
+        raise socket.gaierror("gave up")
+
+    monkeypatch.setattr("devices.port.CONNECT_S", 0.05)
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    for _ in range(3):
+        assert _reason("socket://slow.example:9100", cancel) == "DEVICE_NAME_UNKNOWN"
+    assert asked == ["slow.example"]
+    go.set()
+
+
+def test_the_printer_class_is_known_by_its_path(tmp_path, cancel):
+    link = tmp_path / "receipts"
+    link.symlink_to("/dev/usb/lp77")  # as a udev rule makes it; no such printer here
+    for path in (str(link), "/dev/usb/lp77", "file:///dev/usb/lp77"):
+        assert _reason(path, cancel) == "DEVICE_MISSING"
+
+
+def test_unsent_says_what_a_peer_did_not_take(listener, cancel):
+    port = open_port(f"socket://127.0.0.1:{listener.getsockname()[1]}", cancel)
+    peer, _ = listener.accept()
+    assert port.unsent() == 0
+    with peer:
+        taken = 0
+        while wait([], [port], timeout_s=0.2):
+            taken += port._send(memoryview(bytes(65536)))
+        assert 0 < port.unsent() <= taken
     port.close()
