@@ -8,25 +8,20 @@
 Before each job the status is asked (DLE EOT 1-4); after it stands a fence that the printer answers
 in order. "Printed" is that answer and nothing less: a write that returned proves nothing. While
 paper or cover hold a job up, its fence is awaited; when the connection breaks or the printer falls
-silent, the job is `unknown`, for it may be on paper. Sources: devices.md, section 2.4.
+silent, the job is `unknown`, for it may be on paper. A printer that leaves `GS ( H` unanswered is
+asked `GS r 1` once, and when it knows that one, by that from then on.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from devices.device import (
-    UP,
-    Condition,
-    Device,
-    DeviceState,
-    Event,
-    resolve,
-)
+from devices.device import Condition, Device, DeviceState, Event, resolve
 from devices.port import DeviceLost, OpenPort, Port, open_port
+from devices.printstatus import BLOCKING, PrinterStatus, Reply, ReplyDecoder, decode_status
 from devices.receipt import Profile
 
 if TYPE_CHECKING:
@@ -37,9 +32,7 @@ ANSWER_S: Final = 0.7  # how long one status query may take
 FENCE_S: Final = 5.0  # plus the time to print: see `_patience_s`
 BYTES_PER_S: Final = 500  # slower than any paper
 MISSES_MAX: Final = 2
-BLOCKING: Final = frozenset(
-    {"PRINTER_PAPER_OUT", "PRINTER_COVER_OPEN", "PRINTER_FAULT", "PRINTER_OFFLINE"}
-)
+PAPER_SENSOR: Final = b"\x1dr\x01"  # GS r 1: answered in its turn, by any model that answers
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -56,87 +49,6 @@ class Outcome(msgspec.Struct, frozen=True):
     lost: bool = False
 
 
-class PrinterStatus(msgspec.Struct, frozen=True):
-    """The four answers in words; None where the printer does not tell."""
-
-    offline: bool | None = None
-    drawer_pin: bool | None = None  # polarity differs between drawers
-    cover_open: bool | None = None
-    fault: bool | None = None
-    paper: Literal["ok", "low", "out"] | None = None
-
-    def condition(self, device: str) -> Condition:
-        """The one thing to tell people, the worst first."""
-        found = (
-            (self.paper == "out", "PRINTER_PAPER_OUT"),
-            (self.cover_open, "PRINTER_COVER_OPEN"),
-            (self.fault, "PRINTER_FAULT"),
-            (self.offline, "PRINTER_OFFLINE"),
-            (self.paper == "low", "PRINTER_PAPER_LOW"),
-        )
-        for is_so, code in found:
-            if is_so:
-                return Condition(DeviceState.DEGRADED, code, {"device": device})
-        return UP
-
-
-def decode_status(answers: dict[int, int]) -> PrinterStatus:
-    """DLE EOT answers by number (1-4), as devices.md section 2.4 lists their bits."""
-    first, second = answers.get(1), answers.get(2)
-    third, fourth = answers.get(3), answers.get(4)
-    paper: Literal["ok", "low", "out"] | None = None
-    if fourth is not None:
-        paper = "out" if fourth & 0x60 else "low" if fourth & 0x0C else "ok"
-    if second is not None and second & 0x20:
-        paper = "out"
-    return PrinterStatus(
-        offline=None if first is None else bool(first & 0x08),
-        drawer_pin=None if first is None else bool(first & 0x04),
-        cover_open=None if second is None else bool(second & 0x04),
-        fault=None if third is None else bool(third & 0x68),
-        paper=paper,
-    )
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """One answer of the printer: a status byte, a `GS r` byte, a fence id, or garbage."""
-
-    kind: Literal["status", "sensor", "fence", "garbage"]
-    value: int = 0
-    fence: bytes = b""
-
-
-class ReplyDecoder:
-    """Tells the answers apart by their fixed bits, however the bytes are split."""
-
-    def __init__(self) -> None:
-        self._fence = bytearray()
-
-    def feed(self, data: bytes) -> list[Reply]:
-        """All replies that are complete now."""
-        replies = []
-        for byte in data:
-            reply = self._byte(byte)
-            if reply is not None:
-                replies.append(reply)
-        return replies
-
-    def _byte(self, byte: int) -> Reply | None:
-        if self._fence or byte == 0x37:
-            self._fence.append(byte)
-            if len(self._fence) < 7:
-                return None
-            whole, self._fence = bytes(self._fence), bytearray()
-            if whole[1] == 0x22 and whole[6] == 0:
-                return Reply("fence", fence=whole[2:6])
-            return Reply("garbage")
-        if byte & 0x93 == 0x12:
-            return Reply("status", byte)
-        if byte & 0x90 == 0x00:
-            return Reply("sensor", byte)
-        return Reply("garbage", byte)
-
-
 class _Job:
     """One print on its way: waiting for status, then for its fence."""
 
@@ -146,6 +58,7 @@ class _Job:
         self.fence = b""
         self.deadline = 0.0
         self.sent = False
+        self.asked_again = False  # its fence stayed unanswered: by another one
 
 
 class _Driver:
@@ -157,6 +70,7 @@ class _Driver:
         self._profile = profile
         self._clock = clock
         self._count = 0
+        self._fence = profile.fence
         self._jobs: deque[_Job] = deque()
         self._status = PrinterStatus()
         self._reset()
@@ -164,13 +78,16 @@ class _Driver:
     def _reset(self) -> None:
         self._decoder = ReplyDecoder()
         self._answers: dict[int, int] = {}
-        self._mute: set[int] = set()  # queries that this printer does not answer
+        self._missed: Counter[int] = Counter()  # queries that this printer may not answer
         self._asked = 0  # the query that is open, 0 = none
         self._asked_at = 0.0
         self._next_round = 0.0
         self._misses = 0
         self._garbage = 0
         self._answered = False
+        self._owed = 0  # questions given up, whose answers may still come
+        self._doubtful: int | None = None  # an answer that may be one of those
+        self._unsent = 0
 
     @property
     def status(self) -> PrinterStatus:
@@ -195,9 +112,7 @@ class _Driver:
     def received(self, data: bytes) -> None:
         for reply in self._decoder.feed(data):
             if reply.kind == "status" and self._asked:
-                self._answered, self._misses = True, 0
-                self._answers[self._asked] = reply.value
-                self._ask_after(self._asked)
+                self._status_reply(reply.value)
             elif reply.kind in {"sensor", "fence"}:
                 self._fence_reply(reply)
             else:
@@ -206,7 +121,10 @@ class _Driver:
     def tick(self) -> None:
         now = self._clock()
         if self._asked and now - self._asked_at > ANSWER_S:
-            self._no_answer(self._asked)
+            if self._still_leaving():
+                self._asked_at = now  # the question itself stands behind a job on a slow line
+            else:
+                self._no_answer(self._asked)
         elif not self._asked and self._polls and now >= self._next_round:
             self._ask(1)
         self._check_deadline(now)
@@ -228,10 +146,29 @@ class _Driver:
         self._asked, self._asked_at = number, self._clock()
         self._port.write(bytes([0x10, 0x04, number]))
 
+    def _status_reply(self, value: int) -> None:
+        self._answered, self._misses = True, 0
+        if self._owed:  # late, or the answer? If no other comes, it was the answer
+            self._owed -= 1
+            self._doubtful = value
+            return
+        self._take(value)
+
+    def _take(self, value: int) -> None:
+        self._doubtful = None
+        self._answers[self._asked] = value
+        self._missed[self._asked] = 0
+        self._ask_after(self._asked)
+
+    def _still_leaving(self) -> bool:
+        """Did bytes leave this machine since the last look, with more to go?"""
+        before, self._unsent = self._unsent, self._port.unsent()
+        return bool(self._unsent) and (not before or self._unsent < before)
+
     def _ask_after(self, number: int) -> None:
         """Ask the next query of the round, or judge when it is complete."""
         for following in range(number + 1, 5):
-            if following not in self._mute:
+            if self._missed[following] < MISSES_MAX:
                 self._ask(following)
                 return
         self._asked = 0
@@ -242,8 +179,13 @@ class _Driver:
         self._judge()
 
     def _no_answer(self, number: int) -> None:
-        if number > 1:  # it answered the first one: this model lacks the others
-            self._mute.add(number)
+        if self._doubtful is not None:
+            self._owed = 0
+            self._take(self._doubtful)
+            return
+        self._owed += 1
+        if number > 1:  # it answered the first one: this model may lack the others
+            self._missed[number] += 1
             self._answers.pop(number, None)
             self._ask_after(number)
             return
@@ -252,7 +194,8 @@ class _Driver:
         self._misses += 1
         if self._misses < MISSES_MAX:
             return
-        silent = DeviceLost("PRINTER_SILENT", device=self._owner.name)
+        code = "PRINTER_GARBLED" if self._garbage else "PRINTER_SILENT"
+        silent = DeviceLost(code, device=self._owner.name)
         if self._answered:
             raise silent
         self._owner.become(Condition(DeviceState.UNKNOWN, silent.code, silent.params))
@@ -293,13 +236,13 @@ class _Driver:
         self._count += 1
         job.fence = f"{self._count % 10_000:04d}".encode("ascii")
         fences = {
-            "gs_r": b"\x1dr\x01",
+            "gs_r": PAPER_SENSOR,
             "gs_h": b"\x1d(H\x06\x00\x30\x30" + job.fence,
             "none": b"",
         }
         job.sent = True
-        self._port.write(job.data + fences[self._profile.fence])
-        if self._profile.fence == "none" or not self._port.answers:
+        self._port.write(job.data + fences[self._fence])
+        if self._fence == "none" or not self._port.answers:
             self._finish(Outcome("sent"))
             return
         job.deadline = self._clock() + self._patience_s(job)
@@ -308,14 +251,28 @@ class _Driver:
         return FENCE_S + len(job.data) / BYTES_PER_S
 
     def _fence_reply(self, reply: Reply) -> None:
-        if not self._jobs or not self._jobs[0].sent:
+        job = self._jobs[0] if self._jobs else None
+        if job is None or not job.sent:
             self._garbled()
-        elif reply.kind == "sensor" or reply.fence == self._jobs[0].fence:
+        elif reply.kind == "fence":
+            if reply.fence == job.fence:
+                self._finish(Outcome("confirmed"))
+        elif self._fence == "gs_r" or job.asked_again:
+            self._fence = "gs_r"
             self._finish(Outcome("confirmed"))
 
     def _check_deadline(self, now: float) -> None:
         """An unanswered fence closes the port: a late answer must not confirm another job."""
-        if self._jobs and self._jobs[0].sent and now > self._jobs[0].deadline:
+        if not self._jobs or not self._jobs[0].sent or now <= self._jobs[0].deadline:
+            return
+        job = self._jobs[0]
+        if self._still_leaving():
+            job.deadline = now + FENCE_S
+        elif self._fence == "gs_h" and not job.asked_again:
+            job.asked_again = True
+            job.deadline = now + FENCE_S
+            self._port.write(PAPER_SENSOR)
+        else:
             raise DeviceLost("PRINT_UNCONFIRMED", device=self._owner.name)
 
     def _finish(self, outcome: Outcome) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from devices import spool
 from devices.device import DeviceState
 from devices.port import DeviceLost
-from devices.printer import BLOCKING, Outcome, Printer
+from devices.printer import Outcome, Printer
+from devices.printstatus import BLOCKING
 from devices.receipt import load_blocks, render
 from devices.spool import KICK, JobState, PrintJob
 from protocol.errors import TillmeshError
@@ -21,7 +22,7 @@ IDLE_S: Final = 2.0
 BLOCKED_S: Final = 0.25
 DATABASE_S: Final = 1.0
 STOP_S: Final = 1.0
-_HOLDING: Final = BLOCKING | {"PRINTER_SILENT"}
+_HOLDING: Final = BLOCKING | {"PRINTER_SILENT", "PRINTER_GARBLED"}
 Begin = Callable[[], AbstractContextManager[Connection]]
 
 

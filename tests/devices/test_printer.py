@@ -7,7 +7,8 @@ import pytest
 
 from devices.device import DeviceState
 from devices.port import Cancel, DeviceLost, open_port
-from devices.printer import Printer, ReplyDecoder, decode_status
+from devices.printer import Printer
+from devices.printstatus import ReplyDecoder, decode_status
 from devices.receipt import Cut, Kick, Text, profile, render
 
 WIDE = profile("80mm-48col")
