@@ -16,7 +16,7 @@ Receipt, printer, spool:
 `receipt.render` makes the bytes for a profile (`profiles.toml`), python-escpos encodes commands and
 `gbtext` makes Chinese right. `printer.Printer` says `confirmed` only when the printer has answered
 a fence behind the job; what may be on paper without that is `unknown`, and its next copy bears
-补打 REPRINT n. `spool.define_print_job(metadata)` attaches the table.
+补打 第n次 REPRINT n. `spool.define_print_job(metadata)` attaches the table.
 
 Scanner and the meaning of a code:
 

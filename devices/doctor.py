@@ -3,8 +3,9 @@
     for verdict in examine([DeviceSettings("till-1", "printer", "socket://192.168.1.50:9100")]):
         print(verdict.ok, verdict.sentence("zh-CN"))
 
-Each device is opened with its real driver, asked how it is, and given back; nothing is printed and
-no drawer opens. A device that the running node owns answers that it is held: stop the node first.
+Each device is opened with its real driver, asked how it is, and given back; nothing is printed
+unless a test page is wanted, and no drawer opens. A device that the running node owns answers that
+it is held.
 """
 
 import time
@@ -16,14 +17,27 @@ import msgspec
 from devices.device import Condition, DeviceState
 from devices.display import Display
 from devices.label import LabelPrinter
-from devices.port import OpenPort, open_port
+from devices.port import DeviceLost, OpenPort, open_port
 from devices.printer import Printer
-from devices.receipt import profile
+from devices.receipt import (
+    QR,
+    Barcode,
+    Block,
+    Cut,
+    Feed,
+    Profile,
+    Row,
+    Rule,
+    Text,
+    profile,
+    render,
+)
 from devices.scale import Scale
 from devices.scanner import Scanner
 from protocol.errors import TillmeshError, sentence
 
 PATIENCE_S: Final = 3.0
+PRINT_S: Final = 30.0
 
 
 class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,9 +77,13 @@ def examine(
     settings: Sequence[DeviceSettings],
     *,
     patience_s: float = PATIENCE_S,
+    test_page: bool = False,
     open_port: OpenPort = open_port,
 ) -> list[Verdict]:
-    """Try all devices side by side; returns within about `patience_s` seconds."""
+    """Try all devices side by side; returns within about `patience_s` seconds.
+
+    With `test_page` each printer that is ready prints one, and its verdict is what became of it.
+    """
     drivers: list[_Examined | TillmeshError] = []
     for one in settings:
         try:
@@ -79,10 +97,51 @@ def examine(
     verdicts = [
         _verdict(one, driver, deadline) for one, driver in zip(settings, drivers, strict=True)
     ]
+    if test_page:
+        verdicts = [
+            _print(verdict, driver) if verdict.ok and isinstance(driver, Printer) else verdict
+            for verdict, driver in zip(verdicts, drivers, strict=True)
+        ]
     for driver in drivers:
         if not isinstance(driver, TillmeshError):
             driver.stop()
     return verdicts
+
+
+def _print(verdict: Verdict, printer: Printer) -> Verdict:
+    """What became of a test page; the driver itself bounds the wait."""
+    data = render(sample_page(verdict.device, printer.profile), printer.profile)
+    params: dict[str, Any] = {"device": verdict.device}
+    try:
+        outcome = printer.print(data).result(PRINT_S)
+    except DeviceLost as lost:
+        return msgspec.structs.replace(verdict, ok=False, code=lost.code, params=lost.params)
+    except TimeoutError:
+        return msgspec.structs.replace(verdict, ok=False, code="PRINT_UNCONFIRMED", params=params)
+    if outcome.kind == "confirmed":
+        return msgspec.structs.replace(verdict, code="DEVICE_PRINTED", params=params)
+    if outcome.kind == "sent":
+        return msgspec.structs.replace(verdict, code="DEVICE_MUTE", params=params)
+    return msgspec.structs.replace(verdict, ok=False, code=outcome.code, params=outcome.params)
+
+
+def sample_page(name: str, to: Profile) -> list[Block]:
+    """A page on which an eye finds what is wrong: width, Chinese, sizes, codes, the cut."""
+    ruler = "".join(str(n % 10) for n in range(1, to.columns + 1))
+    return [
+        Text("Tillmesh", align="center", bold=True, wide=True, tall=True),
+        Text(f"测试页 Test page: {name}", align="center"),
+        Rule("="),
+        Text(ruler),
+        Row("左 left", "右 right"),
+        Row("合计 TOTAL", "¥1234.56", bold=True, wide=True, tall=True),
+        Text("，。、；：？！“”（）《》—…￥℃①★", align="center"),
+        Text("鿏 𠮷", align="center"),
+        Barcode("TM-TEST-1"),
+        QR("https://tillmesh.example/测试"),
+        Feed(),
+        Cut(),
+    ]
 
 
 def _ignore(event: object) -> None:

@@ -61,6 +61,10 @@ _PORTS = {
         "{device} answers and is ready.",
         "设备 {device} 应答正常，可以使用。",
     ),
+    "DEVICE_PRINTED": (
+        "{device} printed a test page and confirmed it. Look at its width and its characters.",
+        "设备 {device} 已打印测试页并确认。请检查宽度和文字。",
+    ),
     "DEVICE_MUTE": (
         "{device} takes bytes but never answers. It can be used; print a test and look.",
         "设备 {device} 可接收数据但不会应答。可以使用，请打印测试页确认。",
@@ -125,6 +129,10 @@ _PRINTERS = {
     "PROFILE_UNKNOWN": (
         "There is no printer profile “{profile}”. Known: {known}. Correct the settings.",
         "没有打印机型号“{profile}”。可用：{known}。请更正设置。",
+    ),
+    "LOGO_UNUSABLE": (
+        "The logo cannot be used ({detail}). Receipts print without it. Give a PNG or JPEG.",
+        "标志图片无法使用（{detail}）。小票照常打印但没有标志。请提供 PNG 或 JPEG 图片。",
     ),
     "BARCODE_UNPRINTABLE": (
         "“{text}” cannot be a barcode. Use plain letters and digits, 80 at most.",

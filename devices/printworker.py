@@ -21,6 +21,7 @@ from protocol.errors import TillmeshError
 IDLE_S: Final = 2.0
 BLOCKED_S: Final = 0.25
 DATABASE_S: Final = 1.0
+PRUNE_MS: Final = 86_400_000
 STOP_S: Final = 1.0
 _HOLDING: Final = BLOCKING | {"PRINTER_SILENT", "PRINTER_GARBLED"}
 Begin = Callable[[], AbstractContextManager[Connection]]
@@ -49,6 +50,7 @@ class PrintWorker:
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"print-{printer.name}", daemon=True)
+        self._pruned_ms = 0
         self.fault = ""  # the last complaint (the database's, as a rule), "" when all went well
 
     def start(self) -> None:
@@ -75,6 +77,7 @@ class PrintWorker:
                     with self._begin() as connection:
                         spool.recover(connection, self._printer.name, at_ms=self._now_ms())
                     recovered = True
+                self._prune()
                 pause_s = self._step()
                 self.fault = ""
             except Exception as error:  # noqa: BLE001 - receipts must come again without a restart
@@ -83,6 +86,15 @@ class PrintWorker:
                 pause_s = DATABASE_S
             if pause_s:
                 self._awake.wait(pause_s)
+
+    def _prune(self) -> None:
+        """Once a day: a receipt a minute would be a gigabyte in some years."""
+        now = self._now_ms()
+        if now < self._pruned_ms + PRUNE_MS:
+            return
+        self._pruned_ms = now
+        with self._begin() as connection:
+            spool.prune(connection, self._printer.name, before_ms=now - spool.KEPT_MS)
 
     def _step(self) -> float:
         """Do one job; return how long to wait before the next look (seconds)."""

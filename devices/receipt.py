@@ -134,9 +134,14 @@ def profile(name: str) -> Profile:
     return known[name]
 
 
+def copy_text(copy_no: int) -> str:
+    """What every copy that may not be the first says, in both languages at once."""
+    return f"补打 第{copy_no}次 REPRINT {copy_no}"
+
+
 def reprint_mark(copy_no: int) -> list[Block]:
-    """What stands on top of every copy that may not be the first: 补打 REPRINT n."""
-    text = f"补打 REPRINT {copy_no}"
+    """The same, large and inverse, for the top of a resent job."""
+    text = copy_text(copy_no)
     return [Text(text, align="center", bold=True, wide=True, tall=True, inverse=True), Feed()]
 
 
@@ -182,8 +187,8 @@ class _Page:
             case Barcode():
                 self._barcode(block)
             case Image(png=png):
-                with Picture.open(io.BytesIO(png)) as picture:
-                    self._picture(picture)
+                self._plain("center")
+                self._raw(_rastered_png(png, self._to.dots, self._to.raster_rows))
             case Feed(lines=lines):
                 self._plain()
                 self._raw(b"\n" * max(0, min(lines, 50)))
@@ -291,18 +296,10 @@ class _Page:
 
     def _picture(self, picture: Picture.Image) -> None:
         self._plain("center")
-        if picture.width > self._to.dots:
-            height = max(1, picture.height * self._to.dots // picture.width)
-            picture = picture.resize((self._to.dots, height))
-        self._raster(picture)
+        self._raster(_shrunk(picture, self._to.dots))
 
     def _raster(self, picture: Picture.Image) -> None:
-        """`GS v 0` in pieces that the printer's memory takes."""
-        encoded = EscposImage(picture)
-        for piece in encoded.split(self._to.raster_rows):
-            rows = EscposImage(piece)
-            size = rows.width_bytes.to_bytes(2, "little") + rows.height.to_bytes(2, "little")
-            self._raw(b"\x1dv0\x00" + size + rows.to_raster_format())
+        self._raw(_rastered(picture, self._to.raster_rows))
 
     def _cut(self) -> None:
         self._plain()
@@ -310,3 +307,26 @@ class _Page:
             self._escpos.cut()
         else:
             self._escpos.print_and_feed(6)
+
+
+def _shrunk(picture: Picture.Image, dots: int) -> Picture.Image:
+    if picture.width <= dots:
+        return picture
+    return picture.resize((dots, max(1, picture.height * dots // picture.width)))
+
+
+def _rastered(picture: Picture.Image, rows_max: int) -> bytes:
+    """`GS v 0` in pieces that the printer's memory takes."""
+    commands = b""
+    for piece in EscposImage(picture).split(rows_max):
+        rows = EscposImage(piece)
+        size = rows.width_bytes.to_bytes(2, "little") + rows.height.to_bytes(2, "little")
+        commands += b"\x1dv0\x00" + size + rows.to_raster_format()
+    return commands
+
+
+@lru_cache(maxsize=8)
+def _rastered_png(png: bytes, dots: int, rows_max: int) -> bytes:
+    """A logo is the same on every receipt: scaled and encoded once."""
+    with Picture.open(io.BytesIO(png)) as picture:
+        return _rastered(_shrunk(picture, dots), rows_max)

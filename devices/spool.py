@@ -7,7 +7,7 @@
     queued -> sending -> confirmed | sent            the fence was answered | this printer has none
     queued <- sending                                no byte left: tried again as it was
               sending -> unknown                     any byte may have left
-    unknown -> sending                               again, marked 补打 REPRINT n, if it may
+    unknown -> sending                               again, marked as copy n, if it may
     queued, unknown -> failed                        expired, unprintable, dropped by a person
 
 `sending` is committed before the first byte, so a crash leaves `sending`, which the next start
@@ -32,6 +32,7 @@ from sqlalchemy import (
     String,
     Table,
     case,
+    delete,
     func,
     or_,
     select,
@@ -44,6 +45,7 @@ from devices.receipt import Block, Kick, dump_blocks
 TRIES_MAX: Final = 5
 KICK: Final = "kick"
 KICK_LIFE_MS: Final = 5_000
+KEPT_MS: Final = 30 * 86_400_000  # settled jobs: the page of the tills' printers shows them
 
 
 class JobState(StrEnum):
@@ -234,6 +236,23 @@ def recover(connection: Connection, device: str, *, at_ms: int) -> int:
         )
     )
     return done.rowcount
+
+
+def prune(connection: Connection, device: str, *, before_ms: int) -> int:
+    """Forget settled jobs that were changed before an instant; returns how many.
+
+    The sale itself stands in the journal, and a receipt can be printed anew from it.
+    """
+    old = (_c.device == device) & (_c.changed_ms < before_ms) & _c.state.not_in(OPEN)
+    return connection.execute(delete(_job).where(old)).rowcount
+
+
+def hand_over(connection: Connection, old: str, new: str) -> int:
+    """Open jobs of a device that nobody owns any more go to another; returns how many."""
+    if old == new:
+        return 0
+    moved = update(_job).where(_c.device == old, _c.state.in_(OPEN)).values(device=new)
+    return connection.execute(moved).rowcount
 
 
 def take_next(connection: Connection, device: str, *, at_ms: int) -> PrintJob | None:

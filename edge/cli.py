@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from edge.compose import Shop, compose, open_books, open_node, read_pepper
+from devices.receipt import profile, render
+from edge.compose import Shop, compose, open_books, open_node
+from edge.doctor import examine_devices, examine_node
 from edge.joining import join, read_joining
 from edge.pairing import Pairing
+from edge.papers import sample_receipt
 from edge.people import People
 from edge.safekeeping import COMMANDS, chores_of, held_alone
-from edge.settings import Settings, SettingsFaults, load
+from edge.settings import LANGUAGES, Settings, SettingsFaults, TillSettings, load
 from protocol.errors import TillmeshError, Unavailable, define
 from protocol.ledger import shelf
 from protocol.node.chores import Chores
-from protocol.node.signing import load_key
 
 if TYPE_CHECKING:
     from edge.web.serving import Server
 
 WRONG_SETTINGS = 2
-CONNECT_S = 2.0
 
 define(
     {
@@ -177,66 +178,53 @@ def rebuild(path: Path) -> None:
 
 
 @commands.command()
+@click.option("--language", type=click.Choice(LANGUAGES), help="The settings' one by itself.")
+@click.option("--png", type=click.Path(path_type=Path), help="Write it as a picture too.")
 @click.pass_obj
-def doctor(path: Path) -> None:
-    """Show what is in force, and try everything that a start needs."""
+def receipt(path: Path, language: str | None, png: Path | None) -> None:
+    """Show a receipt with invented goods, as the settings lay it out; print nothing."""
+    from devices.sim.interpreter import EscPos  # noqa: PLC0415 - the virtual paper, only here
+
     settings = load(path)
-    click.echo(f"settings  {path.resolve()}")
-    click.echo(f"shop      {settings.store}, chain {settings.chain}, zone {settings.zone}")
-    for till in settings.tills:
-        click.echo(
-            f"till      {till.id}: printer {till.printer or '-'}, scanner {till.scanner or '-'}"
-        )
-    wrong = 0
-    for name, question in CHECKS:
-        try:
-            click.echo(f"ok        {name}: {question(settings)}")
-        except (TillmeshError, OSError) as fault:
-            wrong += 1
-            text = fault.sentence("en") if isinstance(fault, TillmeshError) else str(fault)
-            click.echo(f"WRONG     {name}: {text}")
+    to = profile(settings.tills[0].profile if settings.tills else TillSettings(id="").profile)
+    paper = EscPos(columns=to.columns, dots=to.dots)
+    paper.feed(render(sample_receipt(settings, language or settings.receipt_language), to))
+    click.echo(paper.papers[-1].text())
+    if png is not None:
+        png.write_bytes(paper.papers[-1].png())
+
+
+@commands.group(invoke_without_command=True)
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Show what is in force, and try everything that a start needs."""
+    if ctx.invoked_subcommand is None:
+        lines, wrong = examine_node(ctx.obj, load(ctx.obj))
+        click.echo("\n".join(lines))
+        sys.exit(1 if wrong else 0)
+
+
+@doctor.command()
+@click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@click.option("--print", "test_page", is_flag=True, help="Print a test page on each printer too.")
+@click.pass_obj
+def devices(path: Path, language: str, *, test_page: bool) -> None:
+    """Try each device of the settings: one verdict with its reason per device."""
+    settings = load(path)
+    lines, wrong = examine_devices(
+        settings, language, running=is_running(settings), test_page=test_page
+    )
+    click.echo("\n".join(lines))
     sys.exit(1 if wrong else 0)
 
 
-def _ask_key(settings: Settings) -> str:
-    return f"tillmesh-node {settings.store} ed25519 {load_key(settings.key_path).public_hex}"
-
-
-def _ask_pepper(settings: Settings) -> str:
-    return f"{len(read_pepper(settings))} bytes"
-
-
-def _ask_books(settings: Settings) -> str:
-    books = open_books(settings)
+def is_running(settings: Settings) -> bool:
+    """Does a node of this shop run on this machine?"""
     try:
-        with books.database.reading() as connection:
-            return f"{settings.database_path}, {len(books.streams(connection))} streams"
-    finally:
-        books.database.close()
-
-
-def _ask_disk(settings: Settings) -> str:
-    found = os.statvfs(settings.data_dir)
-    return f"{found.f_bavail * found.f_frsize // 1_000_000} MB free"
-
-
-def _ask_broker(settings: Settings) -> str:
-    where = (settings.mqtt.host, settings.mqtt.port)
-    try:
-        socket.create_connection(where, timeout=CONNECT_S).close()
-    except OSError as fault:
-        text = f"{where[0]}:{where[1]} does not answer ({fault}); selling works without it"
-        raise OSError(text) from fault
-    return f"{where[0]}:{where[1]} answers"
-
-
-CHECKS = (
-    ("key", _ask_key),
-    ("pepper", _ask_pepper),
-    ("books", _ask_books),
-    ("disk", _ask_disk),
-    ("broker", _ask_broker),
-)
+        with held_alone(Path(settings.data_dir)):
+            return False
+    except Unavailable:
+        return True
 
 
 def claim_port(host: str, port: int) -> None:

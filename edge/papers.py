@@ -21,7 +21,8 @@ from devices.receipt_layout import (
 from edge.catalogue import Catalogue
 from edge.node import ShopNode
 from edge.pricing import local_time
-from edge.settings import ReceiptText
+from edge.receipt_settings import ReceiptText
+from edge.settings import Settings
 from edge.views import ShiftReport
 from protocol.events import ChainSettings, PersonSet, SaleCompleted, SaleLine, StoreAdded
 from protocol.money import format_minor
@@ -99,12 +100,58 @@ class SentGoods(msgspec.Struct, frozen=True, kw_only=True):
     remark: str = ""
 
 
+def sample_receipt(settings: Settings, language: str) -> list[Block]:
+    """A receipt with invented goods as this shop's settings lay it out, for those who change them.
+
+    Head office's name and footer stand in the books, not in the settings: they are not on it.
+    """
+    text = settings.receipt.get(language, ReceiptText())
+    bun = ReceiptLine(
+        name=_of(("Bean bun", "豆沙包"), language),
+        qty="3",
+        unit=unit_name("pc", language),
+        unit_price_minor=350,
+        gross_minor=1050,
+        discount_minor=350,
+        promotions=(PromotionAmount(_of(("Buy 2 get 1", "买二送一"), language), 350),),
+    )
+    ham = ReceiptLine(
+        name=_of(("Ham, sliced", "切片火腿"), language),
+        qty="0.250",
+        unit=unit_name("kg", language),
+        unit_price_minor=8800,
+        gross_minor=2200,
+        discount_minor=200,
+    )
+    data = ReceiptData(
+        store_name=_name(settings.name, language) or settings.store,
+        till=settings.tills[0].id if settings.tills else "1",
+        cashier=_of(("Anna", "王芳"), language),
+        receipt_number="1-1-000123",
+        time="2026-05-01 10:32",
+        lines=(bun, ham),
+        total_minor=2700,
+        discount_minor=550,
+        tenders=(Tender(tender_name("cash", language), 5000),),
+        change_minor=2300,
+        taxes=(
+            TaxLine(rate="13%", net_minor=619, tax_minor=81),
+            TaxLine(rate="9%", net_minor=1835, tax_minor=165),
+        ),
+        header=text.header,
+        footer=text.footer,
+        currency=settings.currency,
+    )
+    return sale_receipt(data, language, text.template())
+
+
 class Papers:
     """Lays papers out in the shop's receipt language."""
 
     def __init__(self, node: ShopNode, catalogue: Catalogue) -> None:
         self._node = node
         self._catalogue = catalogue
+        self._template = node.settings.receipt.get(self.language, ReceiptText()).template()
         self._head: StoreHead | None = None
         self._names: dict[str, str] = {}
 
@@ -204,7 +251,7 @@ class Papers:
             currency=sale.currency,
             copy_no=copy_no,
         )
-        return sale_receipt(data, language)
+        return sale_receipt(data, language, self._template)
 
     def _goods(self, sale: SaleCompleted, at: int, line: SaleLine, unit: str) -> ReceiptLine:
         language = self.language

@@ -15,6 +15,7 @@ from devices.printworker import PrintWorker
 from devices.receipt import Block, profile
 from devices.spool import PrintJob, PrintRequest, kick_request
 from edge.node import ShopNode
+from edge.settings import TillSettings
 from protocol.errors import Refusal, Unavailable, define
 
 KICK_MS: Final = 10_000  # a drawer that opens later than this is a theft
@@ -42,28 +43,45 @@ class PrinterView(msgspec.Struct, frozen=True):
 
 
 class Printing:
-    """One worker per till that has a printer. Devices are called "printer-{till}"."""
+    """One worker per printer. It is called "printer-{till}" after the first till that names it.
+
+    Tills may share one: a device has one owner, and each till may have its own drawer on it.
+    """
 
     def __init__(self, node: ShopNode) -> None:
         self._node = node
-        self._printers: dict[str, Printer] = {}
+        self._drawers = {
+            till.id: till.drawer_pin for till in node.settings.tills if till.drawer and till.printer
+        }
+        self._owners: dict[str, str] = {}  # address -> the till that its printer is called after
+        self._printers: dict[str, Printer] = {}  # till -> its printer, shared or not
         self._workers: dict[str, PrintWorker] = {}
-        self._drawers = {till.id for till in node.settings.tills if till.drawer and till.printer}
         for till in node.settings.tills:
             if till.printer:
-                printer = Printer(
-                    f"printer-{till.id}",
-                    till.printer,
-                    profile=profile(till.profile),
-                    on_event=lambda event, till=till.id: self._heard(till, event),  # type: ignore[misc]
-                )
-                self._printers[till.id] = printer
-                self._workers[till.id] = PrintWorker(
-                    self._begin,
-                    printer,
-                    now_ms=lambda: node.clock.read().at_ms,
-                    on_job=lambda job, till=till.id: self._moved(till, job),  # type: ignore[misc]
-                )
+                owner = self._owners.setdefault(till.printer, till.id)
+                if owner == till.id:
+                    self._add(till)
+                else:
+                    self._printers[till.id] = self._printers[owner]
+                    self._workers[till.id] = self._workers[owner]
+
+    def _add(self, till: TillSettings) -> None:
+        printer = Printer(
+            f"printer-{till.id}",
+            till.printer,
+            profile=profile(till.profile),
+            on_event=lambda event: self._heard(till.printer, event),
+        )
+        self._printers[till.id] = printer
+        self._workers[till.id] = PrintWorker(
+            self._begin,
+            printer,
+            now_ms=lambda: self._node.clock.read().at_ms,
+            on_job=lambda job: self._moved(till.printer, job),
+        )
+
+    def _tills_at(self, address: str) -> list[str]:
+        return [till.id for till in self._node.settings.tills if till.printer == address]
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
@@ -76,15 +94,17 @@ class Printing:
                 raise fault.__cause__ from fault
             raise
 
-    def _heard(self, till: str, event: Event) -> None:
+    def _heard(self, address: str, event: Event) -> None:
         if isinstance(event, Status):
-            self._node.hub.publish(f"printer/{till}", {"state": event.new.state.value})
+            for till in self._tills_at(address):
+                self._node.hub.publish(f"printer/{till}", {"state": event.new.state.value})
             if event.new.state is not DeviceState.DOWN:
-                self.wake(till)
+                self.wake(self._owners[address])
 
-    def _moved(self, till: str, job: PrintJob) -> None:
+    def _moved(self, address: str, job: PrintJob) -> None:
         fact = {"job": job.id, "state": job.state.value, "error": job.error}
-        self._node.hub.publish(f"printer/{till}", fact)
+        for till in self._tills_at(address):
+            self._node.hub.publish(f"printer/{till}", fact)
 
     def has_printer(self, till: str) -> bool:
         """Is a printer set for this till?"""
@@ -94,18 +114,20 @@ class Printing:
         self, tx: Connection, till: str, job: str, blocks: Sequence[Block], *, copy_no: int = 0
     ) -> bool:
         """Put paper into the spool, inside the caller's transaction; False without a printer."""
-        if till not in self._printers:
+        printer = self._printers.get(till)
+        if printer is None:
             return False
-        request = PrintRequest(id=job, device=f"printer-{till}", blocks=blocks, copy_no=copy_no)
+        request = PrintRequest(id=job, device=printer.name, blocks=blocks, copy_no=copy_no)
         return spool.enqueue(tx, request, at_ms=self._node.clock.read().at_ms)
 
     def kick(self, tx: Connection, till: str, job: str) -> bool:
         """Put a drawer's pulse into the spool; False when the till has no drawer."""
-        if till not in self._drawers:
+        pin = self._drawers.get(till)
+        if pin is None:
             return False
         now = self._node.clock.read().at_ms
         request = msgspec.structs.replace(
-            kick_request(job, f"printer-{till}"), expires_ms=now + KICK_MS
+            kick_request(job, self._printers[till].name, pin=pin), expires_ms=now + KICK_MS
         )
         return spool.enqueue(tx, request, at_ms=now)
 
@@ -140,14 +162,15 @@ class Printing:
     def jobs(self, till: str = "", *, limit: int = 30) -> list[PrintJob]:
         """The newest jobs; `error` and `error_params` say what holds one up."""
         with self._node.books.database.reading() as connection:
-            device = f"printer-{till}" if till else None
+            printer = self._printers.get(till)
+            device = (printer.name if printer else f"printer-{till}") if till else None
             return spool.jobs(connection, device=device, limit=limit)
 
     def print_again(self, job: str) -> bool:
         """A person looked: print it (again), marked when it may be a copy."""
         with self._node.books.begin() as tx:
             done = spool.reprint(tx, job, at_ms=self._node.clock.read().at_ms)
-        for till in self._workers:
+        for till in self._owners.values():
             self.wake(till)
         return done
 
@@ -157,15 +180,17 @@ class Printing:
             return spool.drop(tx, job, at_ms=self._node.clock.read().at_ms)
 
     def start(self) -> None:
-        """Start devices and workers."""
-        for printer in self._printers.values():
-            printer.start()
-        for worker in self._workers.values():
-            worker.start()
+        """Start devices and workers; jobs of a printer that another till owns by now move over."""
+        with self._node.books.begin() as tx:
+            for till, printer in self._printers.items():
+                spool.hand_over(tx, f"printer-{till}", printer.name)
+        for till in self._owners.values():
+            self._printers[till].start()
+            self._workers[till].start()
 
     def stop(self) -> None:
         """End them; what waits is printed after the next start."""
-        for worker in self._workers.values():
-            worker.stop()
-        for printer in self._printers.values():
-            printer.stop()
+        for till in self._owners.values():
+            self._workers[till].stop()
+        for till in self._owners.values():
+            self._printers[till].stop()

@@ -12,6 +12,7 @@ import msgspec
 
 from devices.receipt import load_profiles
 from devices.scan import parse_prefix
+from edge.receipt_settings import ReceiptText, receipt_faults
 from protocol.errors import Refusal, TillmeshError, define
 from protocol.ids import check_id
 
@@ -56,13 +57,7 @@ class TillSettings(Frozen, frozen=True):
     profile: str = "80mm-48col"
     scanner: str = ""
     drawer: bool = False
-
-
-class ReceiptText(Frozen, frozen=True):
-    """Lines under the store's name and at the foot, in one language."""
-
-    header: tuple[str, ...] = ()
-    footer: tuple[str, ...] = ()
+    drawer_pin: Literal[2, 5] = 2  # of the printer's drawer socket
 
 
 class OversellPolicy(Frozen, frozen=True):
@@ -138,10 +133,12 @@ def load(path: Path) -> Settings:
     if faults:
         raise SettingsFaults(str(path), tuple(faults))
     settings = msgspec.convert(document, Settings, strict=True)
+    placed = _absolute(settings, path.resolve().parent)
     faults = [fault for check in CHECKS for fault in check(settings)]
+    faults += receipt_faults(placed.receipt)  # a logo's path counts from the file
     if faults:
         raise SettingsFaults(str(path), tuple(faults))
-    return _absolute(settings, path.resolve().parent)
+    return placed
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -262,6 +259,19 @@ def _devices(s: Settings) -> Iterable[str]:
                 f"code_prefixes[{n}]: expected a layout of 13 digits like 20:item5:weight5 or "
                 f"21:item5:check1:price4, found {layout!r}"
             )
+    yield from _shared_printers(s)
+
+
+def _shared_printers(s: Settings) -> Iterable[str]:
+    """Tills may share a printer; it is one printer, so its profile is one too."""
+    first: dict[str, TillSettings] = {}
+    for n, till in enumerate(s.tills):
+        other = first.setdefault(till.printer, till)
+        if till.printer and other.profile != till.profile:
+            yield (
+                f"tills[{n}].profile: till {other.id} has the same printer with the profile "
+                f"{other.profile!r}, found {till.profile!r}"
+            )
 
 
 def _words(s: Settings) -> Iterable[str]:
@@ -306,6 +316,10 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         pepper_file=placed(settings.pepper_file),
         backup_dir=placed(settings.backup_dir),
         backup_key=placed(settings.backup_key),
+        receipt={
+            language: msgspec.structs.replace(text, logo=placed(text.logo))
+            for language, text in settings.receipt.items()
+        },
         mqtt=msgspec.structs.replace(
             settings.mqtt, password_file=placed(settings.mqtt.password_file)
         ),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devices.doctor import DeviceSettings, examine
 from devices.sim.vdisplay import VirtualDisplay
+from devices.sim.vprinter import VirtualPrinter
 from devices.sim.vscale import VirtualScale
 from devices.sim.vserial import VirtualScanner
 from protocol.errors import SENTENCES
@@ -58,6 +59,47 @@ def test_verdicts(vprinter, tmp_path):
         assert verdict.sentence("zh-CN") != verdict.sentence("en")
     assert vprinter.receipts() == []
     assert vprinter.kicks == 0
+
+
+def test_a_test_page_on_each_printer_that_is_ready(vprinter):
+    narrow = VirtualPrinter(columns=32, dots=384)
+    narrow.start()
+    narrow.set(cover_open=True)
+    verdicts = examine(
+        [
+            DeviceSettings("t1", "printer", vprinter.url),
+            DeviceSettings("t2", "printer", narrow.url, profile="58mm-32col"),
+        ],
+        test_page=True,
+    )
+    assert [(v.ok, v.code) for v in verdicts] == [
+        (True, "DEVICE_PRINTED"),
+        (False, "PRINTER_COVER_OPEN"),
+    ]
+    assert "测试页 Test page: t1" in vprinter.receipts()[0]
+    assert "￥1234.56" in vprinter.receipts()[0]
+    assert vprinter.kicks == 0
+    assert narrow.receipts() == []
+    narrow.set(cover_open=False)
+    (verdict,) = examine(
+        [DeviceSettings("t2", "printer", narrow.url, profile="58mm-32col-mute")], test_page=True
+    )
+    assert (verdict.ok, verdict.code) == (True, "DEVICE_MUTE")
+    narrow.stop()
+    assert narrow.faults == []
+
+
+def test_every_fault_says_what_happened_what_works_and_what_to_do():
+    for code, pair in SENTENCES.items():
+        if not code.startswith(("DEVICE_", "PRINTER_", "PRINT_", "DRAWER_", "LOGO_")):
+            continue
+        english, chinese = pair
+        assert english.count(".") >= 2 or code in {"DEVICE_OK", "DEVICE_PRINTED"}, code
+        assert len(chinese) >= 12, code
+        assert set(re.findall(r"{(\w+)}", english)) == set(re.findall(r"{(\w+)}", chinese)), code
+    for code in ("DEVICE_LOST", "DEVICE_TAKEN", "PRINTER_PAPER_OUT", "PRINTER_GARBLED"):
+        assert "Selling goes on" in SENTENCES[code][0]
+        assert "收银不受影响" in SENTENCES[code][1]
 
 
 def test_every_code_in_the_floor_has_its_sentences():

@@ -35,45 +35,16 @@ from devices.receipt import (
 from devices.receipt_layout import (
     NoteData,
     NoteLine,
-    PromotionAmount,
-    ReceiptData,
     ReceiptLine,
-    TaxLine,
-    Tender,
     sale_receipt,
     transfer_note,
 )
 from devices.sim.interpreter import EscPos
 from protocol.errors import Refusal
+from tests.devices.samples import SALE
 
 WIDE = profile("80mm-48col")
 NARROW = profile("58mm-32col")
-
-SALE = ReceiptData(
-    store_name="好利来面包房",
-    till="T1",
-    cashier="王芳",
-    receipt_number="T1-3-000123",
-    time="2026-05-01 10:32",
-    lines=(
-        ReceiptLine(
-            name="鲜牛奶面包 500g",
-            qty="3",
-            unit="个",
-            unit_price_minor=1250,
-            gross_minor=3750,
-            discount_minor=1250,
-            promotions=(PromotionAmount("买二送一", 1250),),
-        ),
-        ReceiptLine(name="散装饼干", qty="0.536", unit="kg", unit_price_minor=990, gross_minor=531),
-    ),
-    total_minor=3031,
-    discount_minor=1250,
-    tenders=(Tender("现金", 5000),),
-    change_minor=1969,
-    taxes=(TaxLine(rate="13%", net_minor=2682, tax_minor=349),),
-    footer=("谢谢惠顾",),
-)
 
 
 def _print(data, to=WIDE):
@@ -130,7 +101,7 @@ def test_the_sale_on_paper():
 def test_english_and_narrow_paper_and_copy():
     data = msgspec.structs.replace(SALE, copy_no=2, title="REFUND", header=("No. 1 Road",))
     text = _print(render(sale_receipt(data, "en"), NARROW), NARROW).papers[0].text()
-    assert "补打 REPRINT 2" in text
+    assert "补打 第2次 REPRINT 2" in text
     assert "You save" in text
     assert "TOTAL" in text
     assert "Change" in text
@@ -142,7 +113,7 @@ def test_a_resend_is_marked_and_otherwise_the_same():
     assert render(blocks, WIDE) == render(load_blocks(dump_blocks(blocks)), WIDE)
     first, second = (_print(render(blocks, WIDE, copy_no=n)).papers[0].text() for n in (0, 1))
     assert "REPRINT" not in first
-    assert second.splitlines()[0].strip() == "补打 REPRINT 1"
+    assert second.splitlines()[0].strip() == "补打 第1次 REPRINT 1"
     assert second.endswith(first.lstrip())
 
 

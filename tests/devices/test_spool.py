@@ -207,7 +207,7 @@ def test_a_crash_while_sending_is_unknown_at_the_next_start(
     thread.start()
     if resend:
         eventually(_reaches(begin, JobState.CONFIRMED))
-        assert "补打 REPRINT 1" in vprinter.receipts()[0]
+        assert "补打 第1次 REPRINT 1" in vprinter.receipts()[0]
     else:
         assert eventually(_reaches(begin, JobState.UNKNOWN)).error == "PRINT_UNCONFIRMED"
         time.sleep(0.3)
@@ -283,7 +283,7 @@ def _kill_at(offset, begin, eventually, events):
     papers = vprinter.papers()
     whole = [paper for paper in papers if not paper.torn]
     assert 1 <= len(whole) <= 2
-    assert all("补打 REPRINT" in paper.text() for paper in papers[1:])
+    assert all("次 REPRINT" in paper.text() for paper in papers[1:])
     assert job.copy_no == job.tries - 1 or job.copy_no == 0
 
 
@@ -299,3 +299,31 @@ def test_power_cut_at_an_offset(offset, begin, eventually, events):
 def test_power_cut_at_every_offset(begin, eventually, events):
     for offset in range(1, LENGTH):
         _kill_at(offset, begin, eventually, events)
+
+
+def test_settled_jobs_are_forgotten_after_a_month_and_open_ones_never(begin, till_printer):
+    for job_id in ("done", "waits", "fresh"):
+        _put(begin, job_id)
+    with begin() as connection:
+        for job_id, at_ms in (("done", 1), ("fresh", spool.KEPT_MS)):
+            job = spool.find(connection, job_id)
+            spool.record(connection, job, state=JobState.CONFIRMED, retry=False, changed_ms=at_ms)
+        before_ms = 2
+        assert spool.prune(connection, "till-1", before_ms=before_ms) == 1
+        assert spool.prune(connection, "till-2", before_ms=2**50) == 0
+    assert [job_id for job_id in ("done", "waits", "fresh") if _job(begin, job_id)] == [
+        "waits",
+        "fresh",
+    ]
+
+
+def test_jobs_of_a_printer_that_is_gone_move_to_the_one_that_is_shared_now(begin):
+    _put(begin, "open")
+    _put(begin, "done")
+    with begin() as connection:
+        done = spool.find(connection, "done")
+        spool.record(connection, done, state=JobState.CONFIRMED)
+        assert spool.hand_over(connection, "till-1", "till-1") == 0
+        assert spool.hand_over(connection, "till-1", "till-9") == 1
+        assert spool.waiting(connection, "till-9") == 1
+        assert spool.find(connection, "done").device == "till-1"

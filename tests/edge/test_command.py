@@ -7,13 +7,17 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from devices.sim.vprinter import VirtualPrinter
 from edge.cli import main
+from edge.safekeeping import held_alone
 from edge.settings import load
 from protocol.node.ntpclock import NtpClock
 from tests.edge.shop_builder import BUN, build, open_shift, sell
@@ -189,3 +193,85 @@ def test_a_code_from_the_console_pairs_and_writes_no_event(sold: Path) -> None:
     assert browser is not None
     assert browser.till == "1"
     assert tillmesh("-s", str(sold), "pair", "--till", "9").returncode == 1
+
+
+@pytest.fixture
+def with_printer(joined: Path) -> Iterator[tuple[Path, VirtualPrinter]]:
+    """Settings of a till with a printer that is there and a scanner that is not."""
+    printer = VirtualPrinter()
+    printer.start()
+    text = joined.read_text(encoding="utf-8").split("[[tills]]")[0]
+    missing = joined.parent / "no-scanner"
+    joined.write_text(
+        f'{text}[[tills]]\nid = "1"\nprinter = "{printer.url}"\nscanner = "{missing}"\n',
+        encoding="utf-8",
+    )
+    yield joined, printer
+    printer.stop()
+    assert printer.faults == []
+
+
+def test_doctor_devices_gives_one_verdict_with_a_reason_per_device(
+    with_printer: tuple[Path, VirtualPrinter],
+) -> None:
+    path, printer = with_printer
+    done = tillmesh("-s", str(path), "doctor", "devices")
+    assert done.returncode == 1
+    verdicts = [line for line in done.stdout.splitlines() if line[:1] != " "]
+    assert [line.split()[:2] for line in verdicts] == [["ok", "printer-1"], ["WRONG", "scanner-1"]]
+    assert "printer-1 answers and is ready." in done.stdout
+    assert printer.receipts() == []
+    printer.set(paper=0)
+    done = tillmesh("-s", str(path), "doctor", "devices", "--language", "zh-CN")
+    assert "打印机 printer-1 缺纸。收银不受影响" in done.stdout
+    printer.set(paper=2)
+    done = tillmesh("-s", str(path), "doctor", "devices", "--print")
+    assert "printed a test page" in done.stdout
+    assert len(printer.receipts()) == 1
+
+
+def test_doctor_devices_while_the_shop_runs(with_printer: tuple[Path, VirtualPrinter]) -> None:
+    path, printer = with_printer
+    shop = build(path.parent, settings=load(path))
+    try:
+        with held_alone(Path(shop.settings.data_dir)):
+            shop.printing.start()
+            deadline = time.monotonic() + 30
+            while not printer.connected and time.monotonic() < deadline:
+                time.sleep(0.01)
+            done = tillmesh("-s", str(path), "doctor", "devices")
+        assert "printer-1 is in use by this running shop" in done.stdout
+        assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "] == [
+            "ok",
+            "WRONG",
+        ]
+    finally:
+        shop.printing.stop()
+        shop.books.database.close()
+
+
+def test_doctor_devices_without_devices(joined: Path) -> None:
+    text = joined.read_text(encoding="utf-8").split("[[tills]]")[0]
+    joined.write_text(text + '[[tills]]\nid = "1"\n', encoding="utf-8")
+    done = tillmesh("-s", str(joined), "doctor", "devices")
+    assert (done.returncode, done.stdout.strip()) == (0, "The settings list no device.")
+
+
+def test_a_receipt_is_shown_as_the_settings_lay_it_out(joined: Path, tmp_path: Path) -> None:
+    text = joined.read_text(encoding="utf-8")
+    more = '[receipt.zh-CN]\nfooter = ["为您节省 {saved}"]\npromotions = "summary"\ncode = "qr"\n'
+    joined.write_text(text.replace("[[tills]]", f"{more}[[tills]]", 1), encoding="utf-8")
+    shown = tillmesh("-s", str(joined), "receipt", "--png", str(tmp_path / "receipt.png"))
+    assert shown.returncode == 0, shown.stderr
+    assert "为您节省 ￥5.50" in shown.stdout
+    assert "[QR: TMR:" in shown.stdout
+    assert (tmp_path / "receipt.png").read_bytes().startswith(b"\x89PNG")
+    english = tillmesh("-s", str(joined), "receipt", "--language", "en").stdout
+    assert "TOTAL" in english
+    assert "节省" not in english
+    wrong = '[receipt.zh-CN]\nfooter = ["{nobody}"]\nsections = ["goods", "x"]\nlogo = "none.png"\n'
+    joined.write_text(text.replace("[[tills]]", f"{wrong}[[tills]]", 1), encoding="utf-8")
+    refused = tillmesh("-s", str(joined), "receipt")
+    assert refused.returncode == 2
+    for words in ("no section 'x'", "needs 'totals'", "no place {nobody}", "logo: The logo"):
+        assert words in refused.stderr

@@ -8,9 +8,12 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from devices import spool
+from devices.receipt import Cut
 from devices.sim.vprinter import VirtualPrinter
 from devices.sim.vserial import VirtualScanner
 from edge.compose import Shop
+from edge.receipt_settings import ReceiptText
 from edge.settings import TillSettings
 from edge.stockroom import Piece
 from edge.views import TenderIn
@@ -129,8 +132,8 @@ def test_a_reprint_is_marked_numbered_and_recorded(equipped: Shop, printer: Virt
     until(lambda: len(printer.receipts()) == 3)
     texts = printer.receipts()
     assert "REPRINT" not in texts[0]
-    assert "补打 REPRINT 1" in texts[1]
-    assert "补打 REPRINT 2" in texts[2]
+    assert "补打 第1次 REPRINT 1" in texts[1]
+    assert "补打 第2次 REPRINT 2" in texts[2]
     with equipped.books.database.reading() as connection:
         kinds = select(func.count()).where(journal.c.type == ReceiptReprinted.__name__)
         assert connection.execute(kinds).scalar_one() == 2
@@ -220,3 +223,65 @@ def test_health_names_every_part(equipped: Shop, printer: VirtualPrinter) -> Non
     assert verdict.can_still("en") == "Selling goes on; receipts wait."
     assert equipped.health.facts()["printer/1"].startswith("bad")
     assert equipped.health.unsynced() > 0
+
+
+def test_two_tills_share_one_printer_and_have_a_drawer_each(
+    tmp_path: Path, printer: VirtualPrinter
+) -> None:
+    tills = (
+        TillSettings(id="1", printer=printer.url, drawer=True),
+        TillSettings(id="2", printer=printer.url, drawer=True, drawer_pin=5),
+    )
+    shop = build(tmp_path, settings=settings_for(tmp_path, tills=tills))
+    try:
+        before = spool.PrintRequest(id="from-before", device="printer-2", blocks=[Cut()])
+        with shop.books.begin() as tx:  # till 2 had a printer of its own, and this was left
+            spool.enqueue(tx, before, at_ms=shop.clock.read().at_ms)
+        shop.printing.start()
+        open_shift(shop, "1")
+        open_shift(shop, "2", person="mei")
+        sell(shop, [BUN], "1")
+        sell(shop, [MILK], "2", person="mei")
+        until(lambda: len(printer.receipts()) == 3, 30)
+        until(lambda: printer.kicks == 2, 30)
+        assert [pin for pin, _, _ in printer.brain.kicks] == [2, 5]
+        first, second = shop.printing.printers()
+        assert first.condition == second.condition
+        assert first.condition is not None
+        until(lambda: all(j.state.value == "confirmed" for j in shop.printing.jobs()), 30)
+        assert {j.device for j in shop.printing.jobs()} == {"printer-1"}
+        assert shop.printing.jobs("2") == shop.printing.jobs("1")
+        assert printer.faults == []
+    finally:
+        shop.printing.stop()
+        shop.books.database.close()
+
+
+def test_a_receipt_looks_as_the_shop_wants_it(tmp_path: Path, printer: VirtualPrinter) -> None:
+    text = ReceiptText(
+        header=("人民路 88 号",),
+        footer=("为您节省 {saved}",),
+        sections=("store", "header", "number", "goods", "totals", "footer", "code"),
+        promotions="summary",
+        code="qr",
+    )
+    till = TillSettings(id="1", printer=printer.url)
+    settings = settings_for(tmp_path, tills=(till,), receipt={"zh-CN": text})
+    shop = build(tmp_path, settings=settings)
+    try:
+        shop.printing.start()
+        open_shift(shop)
+        head_office(shop, ALL, three_for_two())
+        shop.rules.refresh()
+        sell(shop, [BUN, BUN, BUN])
+        until(printer.receipts, 30)
+        paper = printer.receipts()[0]
+        assert "人民路 88 号" in paper
+        assert "为您节省 ￥3.50" in paper
+        assert "[QR: TMR:" in paper
+        assert "找零" not in paper
+        assert paper.count("买二送一") == 1
+        assert paper.index("买二送一") < paper.index("应付")
+    finally:
+        shop.printing.stop()
+        shop.books.database.close()
