@@ -14,4 +14,4 @@ if [ ! -x .venv/bin/pip ]; then
   fi
   "$python" -m venv .venv
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,postgres,test]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,pay,postgres,test]'

@@ -32,13 +32,13 @@ class HttpProvider:
         """Try to collect."""
         return self._post("/pay", msgspec.to_builtins(request))
 
-    def query(self, attempt_id: str) -> PayAnswer:
+    def query(self, request: PayRequest) -> PayAnswer:
         """How does it stand?"""
-        return self._post("/query", {"attempt_id": attempt_id})
+        return self._post("/query", {"attempt_id": request.attempt_id})
 
-    def reverse(self, attempt_id: str) -> PayAnswer:
+    def reverse(self, request: PayRequest) -> PayAnswer:
         """Undo it."""
-        return self._post("/reverse", {"attempt_id": attempt_id})
+        return self._post("/reverse", {"attempt_id": request.attempt_id})
 
     def _post(self, path: str, body: Any) -> PayAnswer:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection

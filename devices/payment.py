@@ -1,20 +1,26 @@
-"""Scan-pay (付款码): exactly one capture or one reversal, whatever answer is lost.
+"""Money that is not cash: exactly one capture or one reversal, whatever answer is lost.
 
-    payment = ScanPay(PayRequest(...), started_s=now)
+    payment = Payment(PayRequest(...), started_s=now)
     while (step := payment.next(now)).kind != "done":
         ...do it: provider.pay / query / reverse, or wait...
         payment.feed(answer, now)            # None when no answer came
 
-`collect` is that loop over a `Provider`. The machine itself does no I/O and asks no clock:
+`collect` is that loop over a `Provider`, be it scan-pay (付款码) or a card terminal. The machine
+itself does no I/O and asks no clock:
 
     ASKING    pay is sent once, never twice           paid -> PAID      refused -> REFUSED
     POLLING   pending, or no answer: query            paid -> PAID      refused -> REFUSED
-    REVERSING patience over, cashier cancels, or a    reversed, 4 x not_found -> REVERSED
-              wrong amount: reverse until answered    lost -> again, later, for ever
+              4 x not_found: nothing to wait for      -> REVERSING
+    REVERSING patience over, cashier cancels, or a    reversed -> REVERSED
+              wrong amount: reverse until answered    4 x not_found -> UNHEARD
+                                                      lost -> again, later, for ever
+    UNHEARD   the provider never heard of it; the     not_found for watch_s -> REVERSED
+              request may still be on its way         paid, pending -> REVERSING
 
 `on_state` hears each state before its first message leaves: persist it there, in the same place as
-the basket. After a crash `ScanPay(request, state=...)` goes on: from ASKING it queries, for the
-customer may have paid; from REVERSING it reverses. Sources: devices.md sections 4 and 8.
+the basket. After a crash `Payment(request, state=...)` goes on: from ASKING it queries, for the
+customer may have paid; from REVERSING it reverses. Sources: devices.md sections 4 and 8; WeChat
+Pay's 付款码 guide (query first, reverse no sooner than 15 s after the request).
 """
 
 from collections.abc import Callable
@@ -23,11 +29,18 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-PATIENCE_S: Final = 45.0  # a customer types a password on a phone
-POLL_S: Final = 2.0
-REVERSE_MIN_S: Final = 1.0
-REVERSE_MAX_S: Final = 30.0
 NOT_FOUND_SURE: Final = 4  # the request may still be on its way: ask again before believing it
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for what, in seconds."""
+
+    patience_s: float = 45.0  # a customer types a password on a phone
+    poll_s: float = 2.0
+    reverse_after_s: float = 0.0  # some providers refuse to reverse what has just begun
+    reverse_min_s: float = 1.0  # between two tries, doubled up to the next
+    reverse_max_s: float = 30.0
+    watch_s: float = 900.0  # pay codes are good for a minute; terminals forget at once
 
 
 class PayState(StrEnum):
@@ -36,6 +49,7 @@ class PayState(StrEnum):
     ASKING = "asking"
     POLLING = "polling"
     REVERSING = "reversing"
+    UNHEARD = "unheard"
     PAID = "paid"
     REFUSED = "refused"
     REVERSED = "reversed"
@@ -45,14 +59,24 @@ class PayState(StrEnum):
         """Nothing more will happen."""
         return self in {PayState.PAID, PayState.REFUSED, PayState.REVERSED}
 
+    @property
+    def frees_till(self) -> bool:
+        """No money was taken by it as far as anybody knows: the till may go on without it."""
+        return self in {PayState.REFUSED, PayState.REVERSED, PayState.UNHEARD}
+
 
 class PayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One try to collect. `attempt_id` is ours and unique; the provider knows the try by it."""
+    """One try to collect. `attempt_id` is ours and unique; the provider knows the try by it.
+
+    `pay_code` is what the customer's phone showed (not kept after a crash: it is never sent
+    again); `trace` is the number, 1 to 999999, by which a card terminal knows the try.
+    """
 
     attempt_id: str
     amount_minor: int
     currency: str = "CNY"
-    pay_code: str
+    pay_code: str = ""
+    trace: int = 0
     subject: str = ""
 
 
@@ -74,17 +98,20 @@ class ProviderLost(Exception):
 
 
 class Provider(Protocol):
-    """WeChat Pay, Alipay, UnionPay, or the simulated one. Each call may raise ProviderLost."""
+    """WeChat Pay, Alipay, a card terminal, or a simulated one. Each call may raise ProviderLost.
+
+    A call takes some seconds at most; what takes longer is `pending`.
+    """
 
     def pay(self, request: PayRequest) -> PayAnswer:
         """Try to collect; the same attempt_id never collects twice."""
         ...
 
-    def query(self, attempt_id: str) -> PayAnswer:
+    def query(self, request: PayRequest) -> PayAnswer:
         """How does this try stand?"""
         ...
 
-    def reverse(self, attempt_id: str) -> PayAnswer:
+    def reverse(self, request: PayRequest) -> PayAnswer:
         """Undo it, whether paid or pending; the same one twice is one."""
         ...
 
@@ -96,7 +123,7 @@ class PayStep(msgspec.Struct, frozen=True):
     wait_s: float = 0.0
 
 
-class ScanPay:
+class Payment:
     """The machine for one try. Times are monotonic seconds that come in."""
 
     def __init__(
@@ -106,19 +133,27 @@ class ScanPay:
         started_s: float,
         state: PayState = PayState.ASKING,
         resumed: bool = False,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         """`resumed`: after a crash, with the state that was persisted."""
         self.request = request
         self.state = PayState.POLLING if resumed and state is PayState.ASKING else state
         self.answer = PayAnswer("pending")
-        self._deadline = started_s + PATIENCE_S
+        self.heard = True  # did the last message get an answer?
+        self._patience = patience
+        self._reverse_from = started_s + patience.reverse_after_s
+        self._deadline = started_s + patience.patience_s
+        self._watch_until = started_s + patience.watch_s
         self._next_at = started_s
-        self._reverse_wait = REVERSE_MIN_S
+        self._wait_s = patience.reverse_min_s
         self._not_found = 0
+        self._sent = resumed
 
     def cancel(self, now_s: float) -> None:
         """The cashier gives up: undo it, unless it is settled already."""
-        if not self.state.final and self.state is not PayState.REVERSING:
+        if self.state is PayState.ASKING and not self._sent:
+            self.state = PayState.REVERSED  # nothing ever left
+        elif self.state in {PayState.ASKING, PayState.POLLING}:
             self._reverse(now_s)
 
     def next(self, now_s: float) -> PayStep:
@@ -126,53 +161,84 @@ class ScanPay:
         if self.state.final:
             return PayStep("done")
         if self.state is PayState.ASKING:
+            self._sent = True
             return PayStep("pay")
         if self.state is PayState.POLLING and now_s >= self._deadline:
             self._reverse(now_s)
         if now_s < self._next_at:
             return PayStep("wait", self._next_at - now_s)
-        return PayStep("query" if self.state is PayState.POLLING else "reverse")
+        return PayStep("reverse" if self.state is PayState.REVERSING else "query")
 
     def feed(self, answer: PayAnswer | None, now_s: float) -> None:
         """Take the answer to the step before; None when none came."""
-        if answer is not None:
+        self.heard = answer is not None
+        if answer is None:
+            answer = PayAnswer("pending")
+        else:
             self.answer = answer
-        kind = answer.kind if answer is not None else "lost"
-        if self.state is PayState.REVERSING:
-            self._fed_reversing(kind, now_s)
-        elif answer is not None and kind == "paid":
+        self._not_found = self._not_found + 1 if answer.kind == "not_found" else 0
+        {
+            PayState.ASKING: self._fed_asking,
+            PayState.POLLING: self._fed_asking,
+            PayState.REVERSING: self._fed_reversing,
+            PayState.UNHEARD: self._fed_unheard,
+        }[self.state](answer, now_s)
+
+    def _fed_asking(self, answer: PayAnswer, now_s: float) -> None:
+        if answer.kind == "paid":
             if answer.amount_minor == self.request.amount_minor:
                 self.state = PayState.PAID
             else:  # never sell for another sum than the one that was shown
                 self._reverse(now_s)
-        elif kind == "refused":
+        elif answer.kind == "refused":
             self.state = PayState.REFUSED
-        elif kind == "reversed":
+        elif answer.kind == "reversed":
             self.state = PayState.REVERSED
+        elif self._not_found >= NOT_FOUND_SURE:
+            self._reverse(now_s)
         else:  # pending, lost, or not (yet) known: ask again until patience is over
             self.state = PayState.POLLING
-            self._next_at = min(now_s + POLL_S, max(self._deadline, now_s))
+            self._next_at = min(now_s + self._patience.poll_s, max(self._deadline, now_s))
 
-    def _fed_reversing(self, kind: str, now_s: float) -> None:
-        self._not_found += kind == "not_found"
-        if kind in {"reversed", "refused"} or self._not_found >= NOT_FOUND_SURE:
+    def _fed_reversing(self, answer: PayAnswer, now_s: float) -> None:
+        if answer.kind in {"reversed", "refused"}:
             self.state = PayState.REVERSED
-            return
-        self._next_at = now_s + self._reverse_wait
-        self._reverse_wait = min(self._reverse_wait * 2, REVERSE_MAX_S)
+        elif self._not_found >= NOT_FOUND_SURE:
+            self.state = PayState.UNHEARD
+            self._watch_until = now_s + self._patience.watch_s
+            self._later(now_s)
+        else:
+            self._later(now_s)
+
+    def _fed_unheard(self, answer: PayAnswer, now_s: float) -> None:
+        """A lost answer ends nothing: only the provider's own word closes the book."""
+        if answer.kind in {"reversed", "refused"}:
+            self.state = PayState.REVERSED
+        elif answer.kind == "paid" or (answer.kind == "pending" and self.heard):
+            self._reverse(now_s)
+        elif answer.kind == "not_found" and now_s >= self._watch_until:
+            self.state = PayState.REVERSED
+        else:
+            self._later(now_s)
+
+    def _later(self, now_s: float) -> None:
+        self._next_at = now_s + self._wait_s
+        self._wait_s = min(self._wait_s * 2, self._patience.reverse_max_s)
 
     def _reverse(self, now_s: float) -> None:
         self.state = PayState.REVERSING
-        self._next_at = now_s
+        self._wait_s = self._patience.reverse_min_s
+        self._next_at = max(now_s, self._reverse_from)
 
 
 def collect(
-    payment: ScanPay,
+    payment: Payment,
     provider: Provider,
     *,
     now_s: Callable[[], float],
     wait: Callable[[float], bool],
     on_state: Callable[[PayState], None],
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> PayState:
     """Drive a payment until it is settled, on the caller's worker thread.
 
@@ -183,9 +249,12 @@ def collect(
         wait: sleeps so many seconds; True when the node is stopping: the state then stays as it
             was persisted and the next start resumes it.
         on_state: persist it; called before the first message of a state leaves.
+        cancelled: does the cashier want it undone? Asked before every step.
     """
     told: PayState | None = None
     while True:
+        if cancelled():
+            payment.cancel(now_s())
         step = payment.next(now_s())
         if payment.state is not told:
             told = payment.state
@@ -204,7 +273,7 @@ def _ask(step: PayStep, request: PayRequest, provider: Provider) -> PayAnswer | 
         if step.kind == "pay":
             return provider.pay(request)
         if step.kind == "query":
-            return provider.query(request.attempt_id)
-        return provider.reverse(request.attempt_id)
+            return provider.query(request)
+        return provider.reverse(request)
     except ProviderLost:
         return None
