@@ -19,7 +19,7 @@ from protocol.node.tables import READ, journal
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LIMIT_MAX: Final = 500
-_sale, _day = READ["sale"], READ["sales_day"]
+_sale, _day, _tender = READ["sale"], READ["sales_day"], READ["tender_day"]
 
 define(
     {
@@ -48,6 +48,14 @@ class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
     repriced: str = ""  # "" (not yet) or an outcome of central.repricing
 
 
+class TenderFigures(msgspec.Struct, frozen=True):
+    """What one kind of payment brought in a day; a sale paid in two ways counts in both."""
+
+    kind: str  # cash, scan, card
+    sales: int
+    amount_minor: int
+
+
 class DayFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One shop's figures of one business day."""
 
@@ -61,6 +69,7 @@ class DayFigures(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     items_milli: int
     currency: str = "CNY"
+    tenders: tuple[TenderFigures, ...] = ()
 
 
 class SaleDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +129,7 @@ class Sales:
                         tax_minor=row.tax_minor if row else 0,
                         items_milli=row.items_milli if row else 0,
                         currency=shop.currency,
+                        tenders=_tenders(connection, shop.store, date),
                     )
                 )
         return found
@@ -183,6 +193,15 @@ class Sales:
         )
         with self._desk.books.database.reading() as connection:
             return _rows(connection, query, limit)
+
+
+def _tenders(connection: Connection, store: str, date: str) -> tuple[TenderFigures, ...]:
+    rows = connection.execute(
+        select(_tender.c.kind, _tender.c.sales, _tender.c.amount_minor)
+        .where(_tender.c.store == store, _tender.c.business_date == date)
+        .order_by(_tender.c.kind)
+    )
+    return tuple(TenderFigures(row.kind, row.sales, row.amount_minor) for row in rows)
 
 
 def _query() -> Select[Any]:

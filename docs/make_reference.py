@@ -37,7 +37,7 @@ MESSAGES = (
     ("Beacon", "`clock`", "yes"),
 )
 PARTS = ("Cursor", "Clk")
-NODES = {"EpochStarted", "ClockConfirmed", "ReceiptReprinted", "StockDigest"}
+NODES = {"EpochStarted", "ClockConfirmed", "PaymentReversed", "ReceiptReprinted", "StockDigest"}
 
 
 def load_all() -> None:

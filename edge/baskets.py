@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from edge import payments
 from edge import till as pure
 from edge.node import ShopNode
 from edge.tables import basket, held_basket
@@ -104,6 +105,7 @@ class Baskets:
             with self._node.books.begin() as tx:
                 kept = self.load(tx, till)
                 demand_version(kept, expect_version)
+                payments.demand_thawed(tx, kept.state.sale)
                 kept = self.save(tx, till, step(kept.state), kept.version)
             self.tell(till, kept)
         return kept
@@ -126,6 +128,7 @@ class Baskets:
                 kept = self.load(tx, till)
                 if not kept.state.lines:
                     raise Refusal("BASKET_EMPTY")
+                payments.demand_thawed(tx, kept.state.sale)
                 if self.held_count(tx) >= HELD_MAX:
                     raise Refusal("HELD_FULL", limit=HELD_MAX)
                 tx.execute(

@@ -1,4 +1,8 @@
-"""Take money: everything is prepared first, then one transaction makes the sale, or nothing."""
+"""Take money: everything is prepared first, then one transaction makes the sale, or nothing.
+
+A sale paid in cash is priced and recorded in one go. A sale with a payment over a device is frozen
+first (`freeze`), paid, and then recorded as it was frozen (`finish`), with the money that came.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +13,14 @@ from sqlalchemy import Connection, bindparam, select
 
 from devices.note import RECEIPT_PREFIX
 from devices.receipt import Block
+from edge import payments
 from edge.baskets import Baskets, Kept
 from edge.catalogue import Catalogue
 from edge.drawing import oversold_skus
 from edge.node import ShopNode
 from edge.numbering import Number, Numbering
 from edge.papers import Papers
+from edge.payments import Frozen, Row
 from edge.people import People
 from edge.pricing import Priced, business_date, context_of, price_basket, taxes
 from edge.printing import Printing
@@ -22,6 +28,7 @@ from edge.room import Room
 from edge.rules import Rules
 from edge.shifts import Shift, Shifts
 from edge.tables import copy_counter
+from edge.tenders import CASH, demand_by_hand, settle
 from edge.till import BasketState, unknown
 from edge.views import PaidSale, TenderIn
 from protocol.clock import Reading
@@ -33,13 +40,9 @@ from protocol.events import (
     ReceiptReprinted,
     SaleCompleted,
     SaleLine,
-    Tender,
 )
-from protocol.money import MINOR_MAX, format_minor
 from protocol.node.sqljournal import upsert
 from protocol.node.tables import READ, journal
-
-TENDER_KINDS = ("cash", "scan", "card")
 
 define(
     {
@@ -52,19 +55,6 @@ define(
             "Another sale is on this till now. Nothing was booked and no money may be taken for "
             "the old one; look at the till again.",
             "本收银台当前是另一单。没有记账，请勿为旧单收款，请重新查看。",
-        ),
-        "PAY_SHORT": (
-            "{missing} is still missing. Nothing was booked; take the rest.",
-            "还差 {missing}。尚未记账，请补收。",
-        ),
-        "PAY_TOO_MUCH": (
-            "{kind} payments come to {over} more than the total. Only cash gives change; nothing "
-            "was booked.",
-            "{kind} 支付超出应付 {over}。只有现金可以找零；尚未记账。",
-        ),
-        "TENDER_UNKNOWN": (
-            "“{kind}” is no means of payment here.",
-            "“{kind}”不是本店的支付方式。",
         ),
         "STOCK_SHORT": (
             "The book has less than is asked for of: {skus}. Nothing was booked. Count the shelf, "
@@ -114,7 +104,8 @@ class _Prepared(msgspec.Struct, frozen=True):
     body: SaleCompleted
     draft: Draft
     paper: list[Block]
-    next_state: BasketState  # the till after it
+    next_state: BasketState | None  # the till after it; None when it holds another sale already
+    captured: list[Row]  # money that came over devices
 
 
 class Checkout:
@@ -125,29 +116,68 @@ class Checkout:
         self._node = floor.node
 
     def pay(self, till: str, sale: str, tenders: Sequence[TenderIn], *, person: str) -> PaidSale:
-        """One sale, one event, one receipt, however often it is asked."""
-        floor = self._floor
-        floor.people.demand(person, "sell")
+        """One sale, one event, one receipt, however often it is asked.
+
+        `tenders` is what the cashier took by hand; money that came over a device is added here.
+        """
+        self._floor.people.demand(person, "sell")
+        demand_by_hand(tenders, self._node.settings.payment.by_hand)
+        return self._take((till, sale, person), tenders)
+
+    def finish(self, till: str, sale: str) -> PaidSale | None:
+        """Record a frozen sale that is paid in full by what came; None when some is missing.
+
+        The money is here, so neither a full disk nor a person who left keeps it from being tried.
+        """
+        with self._floor.baskets.lock(till):
+            with self._node.books.database.reading() as connection:
+                done = self._find(connection, sale)
+                if done is not None:
+                    return paid(*done, again=True)
+                frozen = payments.read_frozen(connection, sale)
+                held = [row for row in payments.of_sale(connection, sale) if row.held]
+            if frozen is None or sum(row.amount_minor for row in held) != frozen.total_minor:
+                return None
+            return self._take((till, sale, frozen.person), ())
+
+    def _take(self, asked: tuple[str, str, str], tenders: Sequence[TenderIn]) -> PaidSale:
+        floor, (till, sale, _person) = self._floor, asked
         with floor.baskets.lock(till):
             with self._node.books.database.reading() as connection:
                 done = self._find(connection, sale)
                 if done is not None:
                     return paid(*done, again=True)
-                floor.room.demand()
-                prepared = self._prepare(connection, (till, sale, person), tenders)
+                frozen = payments.read_frozen(connection, sale)
+                if frozen is None:
+                    floor.room.demand()
+                prepared = self._prepare(connection, asked, tenders, frozen)
             self._commit(till, prepared)
         floor.printing.wake(till)
-        floor.baskets.tell(till, Kept(prepared.next_state, prepared.kept.version + 1))
+        if prepared.next_state is not None:
+            floor.baskets.tell(till, Kept(prepared.next_state, prepared.kept.version + 1))
         return paid(prepared.body, prepared.draft.at.at_ms, again=False)
 
-    def _prepare(
-        self, connection: Connection, asked: tuple[str, str, str], tenders: Sequence[TenderIn]
-    ) -> _Prepared:
-        """All that can be known before the transaction; every refusal comes from here."""
-        floor, (till, sale, person) = self._floor, asked
-        shift = floor.shifts.demand(till)
+    def freeze(self, till: str, sale: str, *, person: str) -> Frozen:
+        """The sale as it would be recorded now, before any money: every refusal comes from here.
+
+        Under the basket's lock; `payments.freeze` keeps it.
+        """
         reading = self._node.clock.read()
-        kept = floor.baskets.load(connection, till)
+        with self._node.books.database.reading() as connection:
+            self._floor.room.demand()
+            kept = self._ready(connection, till, sale)
+            body = self._priced(connection, till, kept, reading)
+        body = msgspec.structs.replace(body, sale=sale, cashier=person)
+        return Frozen(sale, till, person, body)
+
+    def answer_first(self, frozen: Frozen) -> list[Draft]:
+        """What must stand in the journal before a sale under these rules; often nothing."""
+        answer = self._floor.rules.answer_missing(frozen.body.rules_hash)
+        return [] if answer is None else [answer]
+
+    def _ready(self, connection: Connection, till: str, sale: str) -> Kept:
+        """The basket to pay for, or why not."""
+        kept = self._floor.baskets.load(connection, till)
         if kept.state.sale != sale:
             raise Conflict("PAY_OTHER_SALE")
         if not kept.state.lines:
@@ -155,20 +185,59 @@ class Checkout:
         red = unknown(kept.state)
         if red:
             raise Refusal("PAY_RED_ROWS", count=len(red))
-        priced = floor.priced(kept, reading)
-        oversold = self._oversold(connection, priced)
+        return kept
+
+    def _prepare(
+        self,
+        connection: Connection,
+        asked: tuple[str, str, str],
+        tenders: Sequence[TenderIn],
+        frozen: Frozen | None,
+    ) -> _Prepared:
+        """All that can be known before the transaction; every refusal comes from here."""
+        floor, (till, sale, person) = self._floor, asked
+        shift = floor.shifts.demand(till)
+        reading = self._node.clock.read()
+        captured: list[Row] = []
+        if frozen is None:
+            kept = self._ready(connection, till, sale)
+            body = self._priced(connection, till, kept, reading)
+        else:
+            kept = floor.baskets.load(connection, till)
+            body = frozen.body
+            captured = self._captured(connection, sale)
         number = floor.numbering.next(connection, till)
-        body = self._body(priced, shift, number, settle(priced.total_minor, tenders))
+        settled = settle(body.total_minor, [*(row.tender() for row in captured), *tenders])
         body = msgspec.structs.replace(
             body,
             sale=sale,
             cashier=person,
-            oversold=oversold,
+            shift=shift.shift,
+            receipt_number=str(number),
+            tenders=settled[0],
+            change_minor=settled[1],
             business_date=self._date(reading),
         )
         paper = floor.papers.sale(connection, body, reading.at_ms)
         draft = self._node.draft(body, event=sale, at=reading, till=till, actor=person)
-        return _Prepared(kept, shift, number, body, draft, paper, floor.baskets.empty(kept.state))
+        after = floor.baskets.empty(kept.state) if kept.state.sale == sale else None
+        return _Prepared(kept, shift, number, body, draft, paper, after, captured)
+
+    @staticmethod
+    def _captured(connection: Connection, sale: str) -> list[Row]:
+        rows = payments.of_sale(connection, sale)
+        if any(row.unsettled for row in rows):
+            raise Conflict("PAY_RUNNING")
+        return [row for row in rows if row.held]
+
+    def _priced(
+        self, connection: Connection, till: str, kept: Kept, reading: Reading
+    ) -> SaleCompleted:
+        """The event's body but for number, tenders and names."""
+        shift = self._floor.shifts.demand(till)
+        priced = self._floor.priced(kept, reading)
+        oversold = self._oversold(connection, priced)
+        return msgspec.structs.replace(self._body(priced, shift), oversold=oversold)
 
     def _date(self, reading: Reading) -> str:
         s = self._node.settings
@@ -181,19 +250,13 @@ class Checkout:
             raise Refusal("STOCK_SHORT", skus=", ".join(sorted(short)))
         return tuple(sorted(short))
 
-    def _body(
-        self,
-        priced: Priced,
-        shift: Shift,
-        number: Number,
-        settled: tuple[tuple[Tender, ...], int],
-    ) -> SaleCompleted:
+    def _body(self, priced: Priced, shift: Shift) -> SaleCompleted:
         lines, result = priced.lines, priced.result
         nets = [priced.net(at) for at in range(len(lines))]
         tax_of, parts = taxes(nets, [x.tax_rate_bp for x in lines])
         return SaleCompleted(
             sale="",
-            receipt_number=str(number),
+            receipt_number="",
             till=shift.till,
             shift=shift.shift,
             cashier=shift.cashier,
@@ -218,10 +281,10 @@ class Checkout:
                 )
                 for at, x in enumerate(lines)
             ),
-            tenders=settled[0],
+            tenders=(),
             total_minor=priced.total_minor,
             discount_minor=result.total_discount_minor,
-            change_minor=settled[1],
+            change_minor=0,
             tax=parts,
             rules_hash=priced.rule_set.hash,
             engine=priced.rule_set.engine,
@@ -244,14 +307,17 @@ class Checkout:
         with self._node.books.begin() as tx:
             self._node.books.record(tx, {self._node.stream: drafts})
             floor.numbering.use(tx, prepared.number)
-            floor.baskets.save(tx, till, prepared.next_state, prepared.kept.version)
+            if prepared.captured:
+                payments.book(tx, body.sale, prepared.captured)
+            if prepared.next_state is not None:
+                floor.baskets.save(tx, till, prepared.next_state, prepared.kept.version)
             floor.shifts.add_sale(
                 tx,
                 prepared.shift,
                 total_minor=body.total_minor,
                 discount_minor=body.discount_minor,
             )
-            if any(t.kind == "cash" for t in body.tenders):
+            if any(t.kind == CASH for t in body.tenders):
                 floor.printing.kick(tx, till, f"kick-{body.sale}")
             floor.printing.enqueue(tx, till, f"receipt-{body.sale}", prepared.paper)
 
@@ -267,6 +333,11 @@ class Checkout:
         envelope = decode(data)
         body = body_of(envelope)
         return (body, envelope.ts) if isinstance(body, SaleCompleted) else None
+
+    def paid_sale(self, sale: str) -> PaidSale | None:
+        """The answer that its payment got; None when it is not recorded."""
+        found = self.find(sale)
+        return paid(*found, again=True) if found else None
 
     def find_receipt(self, receipt_number: str) -> SaleCompleted | None:
         """By receipt number, or by the barcode that carries it."""
@@ -337,35 +408,6 @@ def _applied(priced: Priced) -> tuple[AppliedRule, ...]:
         )
         for a in priced.result.applied
     )
-
-
-def settle(total_minor: int, tenders: Sequence[TenderIn]) -> tuple[tuple[Tender, ...], int]:
-    """What each tender covers, and the change; only cash gives change."""
-    for one in tenders:
-        if one.kind not in TENDER_KINDS:
-            raise Refusal("TENDER_UNKNOWN", kind=one.kind[:20])
-        if not 0 <= one.given_minor <= MINOR_MAX:
-            raise Refusal("AMOUNT_OUT_OF_RANGE", amount=one.given_minor)
-    left = total_minor
-    covered = []
-    for one in sorted(tenders, key=lambda t: t.kind == "cash"):
-        if one.kind != "cash" and one.given_minor > left:
-            over = format_minor(one.given_minor - left)
-            raise Refusal("PAY_TOO_MUCH", kind=one.kind, over=over)
-        part = min(one.given_minor, left)
-        left -= part
-        covered.append(
-            Tender(
-                kind=one.kind,
-                amount_minor=part,
-                given_minor=one.given_minor,
-                reference=one.reference[:60],
-            )
-        )
-    if left:
-        raise Refusal("PAY_SHORT", missing=format_minor(left))
-    change = sum(t.given_minor - t.amount_minor for t in covered)
-    return tuple(covered), change
 
 
 def paid(body: SaleCompleted, at_ms: int, *, again: bool) -> PaidSale:

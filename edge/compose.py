@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 from edge import migrations
 from edge.baskets import Baskets
 from edge.catalogue import Catalogue
-from edge.checkout import SalesFloor
+from edge.checkout import Checkout, SalesFloor
 from edge.health import Health, Parts
 from edge.node import ShopNode
 from edge.numbering import Numbering
@@ -20,6 +20,7 @@ from edge.papers import Papers
 from edge.people import People
 from edge.printing import Printing
 from edge.proofs import Prover
+from edge.providers import Providers
 from edge.recognising import Recogniser
 from edge.room import Room
 from edge.rules import Rules
@@ -30,6 +31,7 @@ from edge.shifts import Shifts
 from edge.stockroom import Stockroom
 from edge.syncing import Syncing
 from edge.telling import Telling
+from edge.tendering import Tendering
 from edge.timekeeping import Timekeeping
 from edge.transfers import Transfers
 from protocol.clock import Clock
@@ -74,6 +76,7 @@ class Shop:
     catalogue: Catalogue
     rules: Rules
     selling: Selling
+    tendering: Tendering
     shifts: Shifts
     stockroom: Stockroom
     transfers: Transfers
@@ -91,6 +94,7 @@ class Shop:
         if isinstance(self.clock, NtpClock):
             self.clock.start()
         self.printing.start()
+        self.tendering.start()
         self.scanning.start()
         self.syncing.start()
         # A restored shop must learn what it lost before it appends: else its journal forks.
@@ -100,6 +104,7 @@ class Shop:
         """End all threads and close the database."""
         self.syncing.stop()
         self.scanning.stop()
+        self.tendering.stop()
         self.printing.stop()
         self.rules.stop()
         self.prover.stop()
@@ -211,7 +216,9 @@ def _wire(
         room=room,
     )
     recogniser = Recogniser(node, catalogue)
-    selling = Selling(floor, recogniser, lambda: telling.prices_changed_ms)
+    checkout = Checkout(floor)
+    selling = Selling(floor, recogniser, checkout, lambda: telling.prices_changed_ms)
+    tendering = Tendering(floor, checkout, Providers(settings))
     scanning = Scanning(node, selling, recogniser)
     pages.append(scanning)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
@@ -252,6 +259,7 @@ def _wire(
         catalogue=catalogue,
         rules=rules,
         selling=selling,
+        tendering=tendering,
         shifts=shifts,
         stockroom=stockroom,
         transfers=Transfers(

@@ -49,13 +49,17 @@ class Selling:
     """
 
     def __init__(
-        self, floor: SalesFloor, recogniser: Recogniser, prices_changed_ms: "Callable[[], int]"
+        self,
+        floor: SalesFloor,
+        recogniser: Recogniser,
+        checkout: Checkout,
+        prices_changed_ms: "Callable[[], int]",
     ) -> None:
         self._floor = floor
         self._node = floor.node
         self._recogniser = recogniser
         self._prices_changed_ms = prices_changed_ms
-        self._checkout = Checkout(floor)
+        self._checkout = checkout
 
     # -- look ---------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class TillSettings(Frozen, frozen=True):
     scanner: str = ""
     drawer: bool = False
     drawer_pin: Literal[2, 5] = 2  # of the printer's drawer socket
+    card: str = ""  # a card terminal: socket://host:port or a /dev path
 
 
 class OversellPolicy(Frozen, frozen=True):
@@ -65,6 +66,39 @@ class OversellPolicy(Frozen, frozen=True):
 
     till: Literal["warn", "refuse"] = "warn"  # goods on the counter exist, so the till sells them
     dispatch: Literal["warn", "refuse"] = "refuse"
+
+
+class ProviderSettings(Frozen, frozen=True):
+    """One provider of scan-pay. Keys stand in files of their own, outside the database."""
+
+    name: str
+    kind: Literal["simulated", "wechat", "alipay"]
+    codes: tuple[Literal["wechat", "alipay", "unionpay"], ...] = ()  # whose pay codes; "": its own
+    url: str = ""  # empty: the vendor's own address
+    app_id: str = ""
+    merchant_id: str = ""
+    key_file: str = ""  # our private key, PEM
+    cert_serial: str = ""  # wechat: of the merchant's certificate
+    api_key_file: str = ""  # wechat: the APIv3 key
+    public_key_file: str = ""  # the vendor's public key, PEM
+    public_key_id: str = ""  # wechat: its id
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Whose pay codes go to it."""
+        own = ("wechat", "alipay", "unionpay") if self.kind == "simulated" else (self.kind,)
+        return tuple(self.codes) or own
+
+
+class PaymentSettings(Frozen, frozen=True):
+    """Money that is not cash. Cash is always there."""
+
+    providers: tuple[ProviderSettings, ...] = ()
+    by_hand: tuple[Literal["scan", "card"], ...] = ()  # taken on a device that we do not drive
+    patience_s: float = 45.0  # how long a customer may take before it is taken back
+    poll_s: float = 2.0
+    retry_max_s: float = 30.0  # between two tries to take money back, at most
+    watch_s: float = 900.0  # how long a try that nobody heard of is asked about
 
 
 class Settings(Frozen, frozen=True):
@@ -90,6 +124,7 @@ class Settings(Frozen, frozen=True):
     central_http: str = ""
     tills: tuple[TillSettings, ...] = ()
     oversell: OversellPolicy = OversellPolicy()
+    payment: PaymentSettings = PaymentSettings()
     low_disk_bytes: int = 200_000_000
     day_starts: str = "00:00"  # a sale before this time belongs to the day before
     backup_dir: str = ""  # empty: no backups are made by the node itself
@@ -245,7 +280,8 @@ def _devices(s: Settings) -> Iterable[str]:
         if till.profile not in profiles:
             known = ", ".join(profiles)
             yield f"tills[{n}].profile: there is no profile {till.profile!r}; known: {known}"
-        for name, url in (("printer", till.printer), ("scanner", till.scanner)):
+        devices = (("printer", till.printer), ("scanner", till.scanner), ("card", till.card))
+        for name, url in devices:
             if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
                 yield (
                     f"tills[{n}].{name}: expected socket://host:port, a /dev path or file://, "
@@ -274,6 +310,36 @@ def _shared_printers(s: Settings) -> Iterable[str]:
             )
 
 
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "simulated": ("url",),
+    "wechat": (
+        "app_id", "merchant_id", "key_file", "cert_serial", "api_key_file", "public_key_file",
+        "public_key_id",
+    ),
+    "alipay": ("app_id", "key_file", "public_key_file"),
+}  # fmt: skip
+
+
+def _payment(s: Settings) -> Iterable[str]:
+    taken: dict[str, str] = {}
+    for n, one in enumerate(s.payment.providers):
+        path = f"payment.providers[{n}]"
+        if one.name in {p.name for p in s.payment.providers[:n]} | {"card"} or not one.name:
+            yield f"{path}.name: expected a name of its own, found {one.name!r}"
+        for need in _NEEDS[one.kind]:
+            if not getattr(one, need):
+                yield f"{path}.{need}: is missing; a provider of kind {one.kind} needs it"
+        if one.url and urlsplit(one.url).scheme not in {"http", "https"}:
+            yield f"{path}.url: expected http:// or https://, found {one.url!r}"
+        for code in one.reads:
+            if code in taken:
+                yield f"{path}.codes: {code} is read by {taken[code]!r} already"
+            taken[code] = one.name
+    for name in ("patience_s", "poll_s", "retry_max_s", "watch_s"):
+        if getattr(s.payment, name) <= 0:
+            yield f"payment.{name}: expected seconds above 0, found {getattr(s.payment, name)}"
+
+
 def _words(s: Settings) -> Iterable[str]:
     listed = [("languages", language) for language in s.languages]
     listed += [("receipt_language", s.receipt_language)]
@@ -299,6 +365,7 @@ CHECKS: Final[tuple[Callable[[Settings], Iterable[str]], ...]] = (
     _time,
     _ports,
     _devices,
+    _payment,
     _words,
     _backups,
 )
@@ -322,5 +389,17 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         },
         mqtt=msgspec.structs.replace(
             settings.mqtt, password_file=placed(settings.mqtt.password_file)
+        ),
+        payment=msgspec.structs.replace(
+            settings.payment,
+            providers=tuple(
+                msgspec.structs.replace(
+                    one,
+                    key_file=placed(one.key_file),
+                    api_key_file=placed(one.api_key_file),
+                    public_key_file=placed(one.public_key_file),
+                )
+                for one in settings.payment.providers
+            ),
         ),
     )

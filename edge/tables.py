@@ -91,6 +91,36 @@ missed_scan = Table(  # scanned while no till page lived: kept out of the basket
     Column("code", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )
+payment = Table(  # every try to collect money that is not cash, written before the first byte
+    "payment",
+    work,
+    Column("attempt", Text, primary_key=True),  # out_trade_no: made by the till
+    Column("sale", Text, nullable=False),
+    Column("till", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # scan, card
+    Column("provider", Text, nullable=False),  # its name in the settings
+    Column("trace", Integer, nullable=False),  # of a card terminal; 0 otherwise
+    Column("code_end", Text, nullable=False),  # the last digits of the pay code, never all
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # devices.payment.PayState
+    Column("booked", Integer, nullable=False),  # 1: the sale with this money is recorded
+    Column("provider_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # of a refusal, in the provider's words
+    Column("started_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Index("ix_payment_sale", "sale"),
+    Index("ix_payment_state", "state"),
+)
+frozen_sale = Table(  # a sale with an open payment: priced once, recorded just so
+    "frozen_sale",
+    work,
+    Column("sale", Text, primary_key=True),
+    Column("till", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # SaleCompleted as JSON, without tenders
+    Column("frozen_ms", BigInteger, nullable=False),
+)
 print_job = define_print_job(work)
 
 Index("ix_session_person", session.c.person)

@@ -111,6 +111,31 @@ class TenderIn(msgspec.Struct, frozen=True):
     kind: str  # cash, scan, card
     given_minor: int
     reference: str = ""
+    provider: str = ""
+    attempt: str = ""
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to collect money that is not cash, as the till shows it."""
+
+    attempt: str
+    sale: str
+    till: str
+    person: str
+    kind: str  # scan, card
+    provider: str
+    amount_minor: int
+    state: str  # devices.payment.PayState
+    booked: bool
+    waits: bool  # the till waits for it
+    held: bool  # money that is here and not yet in a recorded sale
+    says: Notice  # where it stands and what is being done
+    code_end: str
+    provider_id: str
+    started_ms: int
+    changed_ms: int
+    left_minor: int  # of the sale, beside this and other held money
+    paid: "PaidSale | None" = None  # the sale is recorded
 
 
 class PaidSale(msgspec.Struct, frozen=True, kw_only=True):

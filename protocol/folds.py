@@ -58,6 +58,7 @@ SUMS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         ("sales", "total_minor", "discount_minor", "tax_minor", "items_milli"),
     ),
     "shift_tender": (("store", "shift", "kind"), ("sales", "amount_minor")),
+    "tender_day": (("store", "business_date", "kind"), ("sales", "amount_minor")),
 }
 ROWS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "product": (
@@ -182,7 +183,9 @@ def _sale(body: ev.SaleCompleted, e: Envelope) -> Iterable[Delta]:
         (1, body.total_minor, body.discount_minor, tax, items),
     )
     for tender in body.tenders:
-        yield Add("shift_tender", (store, body.shift, tender.kind), (1, tender.amount_minor))
+        taken = (1, tender.amount_minor)
+        yield Add("shift_tender", (store, body.shift, tender.kind), taken)
+        yield Add("tender_day", (store, body.business_date, tender.kind), taken)
 
 
 def _cash(body: ev.CashMoved, e: Envelope) -> Iterable[Delta]:

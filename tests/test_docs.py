@@ -88,8 +88,9 @@ def settings_of(kind: Any) -> set[str]:
         parts = [field.type, *getattr(field.type, "__args__", ())]
         structs = [p for p in parts if isinstance(p, type) and issubclass(p, msgspec.Struct)]
         if structs and field.name != "receipt":
-            inner = msgspec.structs.fields(structs[0])
-            names |= {f"{field.name}.{f.name}" for f in inner}
+            inner = settings_of(structs[0])
+            deep = {name.split(".")[0] for name in inner if "." in name}  # a table has its own row
+            names |= {f"{field.name}.{name}" for name in inner | deep}
         else:
             names.add(field.name)
     return names
@@ -115,7 +116,7 @@ def test_the_defaults_in_the_table_are_those_of_a_shop() -> None:
     settings = edge.settings.Settings(**needed, central_public_key="x")
     for name, told in rows.items():
         table, _, inner = name.rpartition(".")
-        if told.strip() in {"needed", "empty"} or table == "tills":
+        if told.strip() in {"needed", "empty"} or table in {"tills", "payment.providers"}:
             continue
         value = getattr(getattr(settings, table) if table else settings, inner)
         written = msgspec.json.encode(value).decode().strip('"').replace(",", ", ")

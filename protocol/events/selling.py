@@ -50,7 +50,9 @@ class Tender(Event, frozen=True, kw_only=True):
     kind: str  # cash, scan, card
     amount_minor: int
     given_minor: int
-    reference: str = ""
+    reference: str = ""  # the provider's number of it, or what the cashier typed
+    provider: str = ""  # who collected it; empty for cash
+    attempt: str = ""  # the till's own number of it: out_trade_no
 
 
 class TaxPart(Event, frozen=True, kw_only=True):
@@ -85,6 +87,20 @@ class SaleCompleted(Event, frozen=True, kw_only=True):
     exact: bool = True
     upper_bound_minor: int | None = None
     oversold: tuple[str, ...] = ()  # SKUs that the book did not have
+
+
+class PaymentReversed(Event, frozen=True, kw_only=True):
+    """Money that was asked for and not kept: the provider gave it back or never took it."""
+
+    attempt: str  # out_trade_no
+    sale: str
+    till: str
+    kind: str  # scan, card
+    provider: str
+    amount_minor: int
+    cashier: str
+    provider_id: str = ""
+    started_ms: int = 0
 
 
 class ReceiptReprinted(Event, frozen=True, kw_only=True):

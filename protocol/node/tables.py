@@ -26,7 +26,7 @@ from protocol.folds import ROWS, SUMS
 truth = MetaData()
 read = MetaData()
 
-READ_VERSION = 3  # raise it whenever a fold or a read table changes: nodes rebuild at boot
+READ_VERSION = 4  # raise it whenever a fold or a read table changes: nodes rebuild at boot
 
 journal = Table(
     "journal",

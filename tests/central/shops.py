@@ -143,6 +143,7 @@ class Shop:
             BasketLine(sku=s, group=g, unit_price_minor=p, qty_milli=q) for s, g, p, q in lines
         ]
         priced = price(basket, rules, context)
+        total = priced.gross_minor - priced.total_discount_minor
         body = SaleCompleted(
             sale=sale,
             receipt_number=f"T1-1-{self.count + 1:06d}",
@@ -165,8 +166,8 @@ class Shop:
                 )
                 for n, line in enumerate(basket)
             ),
-            tenders=(Tender(kind="cash", amount_minor=1, given_minor=1),),
-            total_minor=priced.gross_minor - priced.total_discount_minor,
+            tenders=(Tender(kind="cash", amount_minor=total, given_minor=total),),
+            total_minor=total,
             discount_minor=priced.total_discount_minor,
             change_minor=0,
             tax=(),

@@ -93,6 +93,7 @@ def test_the_days_figures_in_each_shops_zone(
     assert office.sales.today("A") == "2026-11-18"
     a, b = office.sales.days()
     assert (a.store, a.sales, a.total_minor, a.items_milli) == ("A", 2, 300, 3000)
+    assert [(t.kind, t.sales, t.amount_minor) for t in a.tenders] == [("cash", 2, 300)]
     assert (b.store, b.sales, b.total_minor) == ("B", 0, 0)
     clock.forward(24 * 3_600_000)
     assert office.sales.days()[0].sales == 0

@@ -12,7 +12,7 @@ import msgspec
 
 from edge.compose import Shop, compose
 from edge.people import HASHER, peppered
-from edge.settings import Settings, TillSettings
+from edge.settings import PaymentSettings, Settings, TillSettings
 from edge.views import BasketView, PaidSale, TenderIn
 from protocol.clock import Clock, ClockState, Reading
 from protocol.codec import Draft
@@ -63,6 +63,7 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
         "data_dir": str(folder / "data"),
         "pepper_file": str(folder / "pepper"),
         "low_disk_bytes": 1_000_000,
+        "payment": PaymentSettings(by_hand=("scan", "card")),
         "tills": (TillSettings(id="1"), TillSettings(id="2")),
     }
     return Settings(**(values | changes))

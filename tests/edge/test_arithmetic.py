@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from devices.scan import parse_prefix
 from edge import till as pure
-from edge.checkout import settle
 from edge.pricing import business_date, gross_of, taxes
+from edge.tenders import settle
 from edge.till import BasketLine, BasketState
 from edge.views import TenderIn
 from protocol.errors import Refusal, TillmeshError

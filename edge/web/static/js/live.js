@@ -100,9 +100,7 @@ function hear({ data: said }) {
   else if (said.kind === "who" && leading) channel.postMessage({ kind: "lead", id: ME });
   else if (said.kind === "gone") setTimeout(() => { if (!leading && Date.now() - leaderHeardAt > 60) lead(); }, 80 + Math.random() * 160);
   else if (said.kind === "lead" && said.id !== ME) {
-    const first = !leaderHeardAt && !leading;
     leaderHeardAt = Date.now();
-    if (first) heard("opened", {});
     if (leading && said.id < ME) yieldTo();
     else if (leading) channel.postMessage({ kind: "lead", id: ME });
   }

@@ -12,18 +12,12 @@ const FRESH = { "/stock": ["stock", "sale", "transfer", "neighbours"], "/transfe
 const path = location.pathname.replace(/\/$/, "");
 let timer = 0;
 
-function typing() {
-  const field = document.activeElement;
-  return field?.matches("input, select, textarea") && (!field.id || field.value !== field.defaultValue);
-}
-
 async function redraw() {
-  if (document.hidden || typing()) return;
+  if (document.hidden || document.activeElement?.matches("input, select, textarea")) return;
   try {
     const answer = await fetch(location.href, { credentials: "same-origin" });
     if (!answer.ok || answer.redirected) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (typing()) return;
     const held = document.activeElement?.id || document.activeElement?.getAttribute?.("href");
     $("#main").replaceChildren(...$("#main", fresh).childNodes);
     if (held) (document.getElementById(held) || $(`#main a[href="${CSS.escape(held)}"]`))?.focus({ preventScroll: true });
@@ -34,5 +28,4 @@ const topics = Object.entries(FRESH).find(([prefix]) => path === prefix || (pref
 for (const topic of topics) {
   live.on(topic, () => { clearTimeout(timer); timer = setTimeout(redraw, path === "/health" ? 5000 : 400); });
 }
-if (topics.length) live.on("opened", redraw); // what happened before this page listened
 if (boot.focus) document.getElementById(boot.focus)?.focus();
