@@ -69,7 +69,7 @@ def plan_of(settings: Settings, *, to: Path | None = None) -> backups.Plan:
 
 def _gather(settings: Settings, work: Path) -> Mapping[str, Path]:
     files = {"data/central.key": settings.key_path}
-    for folder in (settings.peppers_dir, settings.data_dir / "ca"):
+    for folder in (settings.peppers_dir, settings.authority_dir):
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             files[f"data/{file.relative_to(settings.data_dir).as_posix()}"] = file
     if settings.path is not None:

@@ -10,17 +10,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import structlog
 
 from central import doctor as doctoring
+from central.certcommands import broker_files, invite
 from central.compose import HeadOffice, compose
 from central.people import Person
 from central.safekeeping import COMMANDS, chores_of, held_by_server
 from central.settings import (
     Http,
+    Https,
     Mqtt,
     Names,
     Public,
@@ -36,6 +38,9 @@ from protocol.ledger import shelf
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.verifying import Fault
+
+if TYPE_CHECKING:
+    from central.web.machines import MachineServer
 
 OPERATOR: Final = "operator"
 DEFAULT: Final = "central.toml"
@@ -54,6 +59,12 @@ define(
             "The port {host}:{port} is in use ({detail}). Stop the other program, or change "
             "[http] port in the settings.",
             "端口 {host}:{port} 已被占用（{detail}）。请停止其他程序，或更改设置中的 [http] port。",
+        ),
+        "HTTPS_PORT_IN_USE": (
+            "The port {host}:{port} is in use ({detail}). Stop the other program, or change "
+            "[https] port in the settings.",
+            "端口 {host}:{port} 已被占用（{detail}）。"
+            "请停止其他程序，或更改设置中的 [https] port。",
         ),
         "FOLDER_UNWRITABLE": (
             "The folder {path} cannot be written ({detail}). Correct its owner, or data_dir in the "
@@ -140,6 +151,8 @@ def _secret(env: str, prompt: str) -> str:
 @click.option("--mqtt-port", default=1883, show_default=True)
 @click.option("--broker-host", default="", help="The broker as shops reach it.")
 @click.option("--broker-port", default=0, help="The same, its port.")
+@click.option("--https-port", default=0, help="Where shops' machines enrol by token; 0: nowhere.")
+@click.option("--tls", is_flag=True, help="Certificates on the line to the broker, for all nodes.")
 @click.option("--url", default="", help="Head office's pages as shops reach them.")
 @click.option("--ntp", multiple=True, help="A time server, host:port; several times.")
 @click.option("--admin", required=True, help="Sign-in name of the first admin.")
@@ -184,7 +197,8 @@ def _first_settings(path: Path, options: dict[str, Any]) -> Settings:
         data_dir=data_dir,
         database_url=options["database_url"] or sqlite_url(data_dir),
         http=Http(host=host, port=port),
-        mqtt=Mqtt(host=options["mqtt_host"], port=options["mqtt_port"]),
+        https=Https(port=options["https_port"]),
+        mqtt=Mqtt(host=options["mqtt_host"], port=options["mqtt_port"], tls=options["tls"]),
         public=Public(
             broker_host=options["broker_host"] or options["mqtt_host"],
             broker_port=options["broker_port"] or options["mqtt_port"],
@@ -216,11 +230,13 @@ def run(path: Path) -> None:
 
 def _serve(settings: Settings, path: Path) -> None:
     from central.web import create_app  # noqa: PLC0415 - only this command needs the pages
+    from central.web.machines import MachineServer  # noqa: PLC0415
     from central.web.serving import Server  # noqa: PLC0415
 
     office = compose(settings)
-    http = office.settings.http
+    http, https = office.settings.http, office.settings.https
     server = Server(create_app(office), http.host, http.port)
+    machines = MachineServer(office) if https.port else None
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -231,6 +247,8 @@ def _serve(settings: Settings, path: Path) -> None:
         raise Unavailable(
             "PORT_IN_USE", host=http.host, port=http.port, detail=fault.strerror or str(fault)
         ) from None
+    if machines:
+        _serve_machines(machines, office)
     office.start()
     chores = chores_of(settings, path)
     chores.start()
@@ -240,8 +258,22 @@ def _serve(settings: Settings, path: Path) -> None:
     stopping.wait()
     click.echo("stopping")
     chores.stop()
+    if machines:
+        machines.stop()
     server.stop()
     office.stop()
+
+
+def _serve_machines(machines: "MachineServer", office: HeadOffice) -> None:
+    https = office.settings.https
+    try:
+        machines.start()
+    except OSError as fault:
+        office.books.database.close()
+        raise Unavailable(
+            "HTTPS_PORT_IN_USE", host=https.host, port=https.port, detail=str(fault)
+        ) from None
+    click.echo(f"machines of shops enrol at {office.settings.https_url}")
 
 
 @main.command()
@@ -391,8 +423,9 @@ def doctor(path: Path) -> None:
         sys.exit(1)
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, invite, broker_files):
     main.add_command(command)
+
 
 if __name__ == "__main__":
     main()

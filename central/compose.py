@@ -1,16 +1,24 @@
 """The one place that wires head office together."""
 
 import os
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from sqlalchemy.exc import DBAPIError
 from uuid_utils import uuid7
 
 from central.accounts import Accounts
 from central.alarms import Alarms
+from central.authority import Authority
 from central.campaigns import Campaigns
 from central.catalogue import Catalogue
 from central.coverage import Coverage
+from central.enrolment import Enrolment
 from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
@@ -30,6 +38,7 @@ from protocol.clock import Clock
 from protocol.errors import Unavailable
 from protocol.ids import ALL, CENTRAL
 from protocol.node.books import Books
+from protocol.node.certificates import client_context
 from protocol.node.database import Database
 from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
@@ -37,6 +46,8 @@ from protocol.node.ntpclock import NtpClock, random_hex
 from protocol.node.signing import NodeKey, load_key
 from protocol.node.sqljournal import SqlJournal, shared_epoch
 from protocol.node.tables import read
+
+SERVERS: Final = frozenset({"https", "broker"})
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class HeadOffice:
     preflighting: Preflighting
     coverage: Coverage
     stores: Stores
+    enrolment: Enrolment
     people: People
     accounts: Accounts
     transfers: Transfers
@@ -65,6 +77,17 @@ class HeadOffice:
     alarms: Alarms
     syncing: Syncing
     overhearing: Overhearing
+
+    def own_pair(self, name: str) -> Path:
+        """Head office's own key and certificate: `central`, a worker's, `https` or `broker`.
+
+        Renewed here when two thirds of its life are over; the file holds both.
+        """
+        return _own_pair(self.settings, self.clock, self.enrolment.authority, name)
+
+    def own_context(self, name: str) -> ssl.SSLContext:
+        """For a connection to the broker under that name; each process needs its own."""
+        return own_context(self.settings, self.clock, lambda: self.enrolment.authority, name)
 
     def start(self) -> None:
         """Start the clock, syncing and repricing."""
@@ -100,6 +123,37 @@ def open_books(settings: Settings) -> Books:
     return books
 
 
+def server_hosts(settings: Settings) -> tuple[str, ...]:
+    """The names that head office's servers answer for."""
+    named = (
+        urlsplit(settings.https_url or settings.public.url).hostname or "localhost",
+        settings.public.broker_host,
+        settings.mqtt.host,
+        "localhost",
+        "127.0.0.1",
+    )
+    return tuple(dict.fromkeys(named))
+
+
+def _own_pair(settings: Settings, clock: Clock, authority: Authority, name: str) -> Path:
+    hosts = server_hosts(settings) if name in SERVERS else ()
+    return authority.pair(name, clock.read().at_ms, hosts=hosts)[0]
+
+
+def own_context(
+    settings: Settings, clock: Clock, authority: Callable[[], Authority], name: str
+) -> ssl.SSLContext:
+    """Head office's own certificate of that name, ready for a connection."""
+    opened = authority()
+    pair = _own_pair(settings, clock, opened, name)
+    return client_context(opened.certificate_path, pair)
+
+
+def authority_of(settings: Settings, clock: Clock) -> Callable[[], Authority]:
+    """The chain's own authority: made when it is first needed, opened once per process."""
+    return cache(lambda: Authority(settings.authority_dir, settings.chain, clock.read().at_ms))
+
+
 def _ntp_clock(settings: Settings, books: Books) -> NtpClock:
     return NtpClock(
         settings.ntp_servers, recall(books, ALL), lambda mark: remember(books, ALL, mark)
@@ -133,8 +187,12 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
     sales, stores = Sales(desk), Stores(desk, key)
     transfers = Transfers(desk)
     repricing = Repricing(desk)
+    authority = authority_of(settings, clock)
     syncing = Syncing(
-        books=books, key=key, settings=settings, clock=clock, hub=hub, react=transfers.react
+        desk,
+        key=key,
+        react=transfers.react,
+        tls=lambda: own_context(settings, clock, authority, CENTRAL),
     )
     return HeadOffice(
         settings=settings,
@@ -149,6 +207,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         preflighting=Preflighting(desk),
         coverage=Coverage(desk),
         stores=stores,
+        enrolment=Enrolment(desk, stores, authority),
         people=People(desk, stores),
         accounts=Accounts(desk),
         transfers=transfers,

@@ -34,7 +34,7 @@ def broker_fault(settings: Settings) -> str:
 def broker_sentence(settings: Settings, language: str) -> str:
     """The same for people."""
     place = f"{settings.mqtt.host}:{settings.mqtt.port}"
-    params = {"detail": f"{place}, {broker_fault(settings)}"}
+    params = {"address": f"{place} ({broker_fault(settings)})"}
     told = sentence("ALARM_BROKER", params, language)
     return f"{told} {sentence('ALARM_BROKER_DO', params, language)}"
 

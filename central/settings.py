@@ -38,6 +38,13 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8700
 
 
+class Https(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the shops' machines enrol; off while `port` is 0."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - shops call it from outside; it serves no pages for people
+    port: int = 0
+
+
 class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
     """The broker as head office reaches it."""
 
@@ -45,6 +52,7 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 1883
     username: str = "central"
     password_file: Path | None = None  # one line, readable by this account only
+    tls: bool = False  # certificates of the chain's own authority, for shops too
 
     def password(self) -> str:
         """The broker's password; SECRET_MISSING when its file cannot be read."""
@@ -57,6 +65,7 @@ class Public(msgspec.Struct, frozen=True, kw_only=True):
     broker_host: str = "127.0.0.1"
     broker_port: int = 1883
     url: str = "http://127.0.0.1:8700"
+    https_url: str = ""  # where [https] is reached; empty: the broker's host and https.port
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     database_url: str
     http: Http = Http()
+    https: Https = Https()
     mqtt: Mqtt = Mqtt()
     public: Public = Public()
     ntp_servers: tuple[str, ...] = ()
@@ -80,6 +90,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def key_path(self) -> Path:
         """The node key, readable by its owner only."""
         return self.data_dir / "central.key"
+
+    @property
+    def authority_dir(self) -> Path:
+        """The chain's certificate authority and head office's own certificates."""
+        return self.data_dir / "authority"
+
+    @property
+    def https_url(self) -> str:
+        """Where the shops' machines enrol; empty while it is off."""
+        if not self.https.port:
+            return ""
+        return self.public.https_url or f"https://{self.public.broker_host}:{self.https.port}"
 
     @property
     def peppers_dir(self) -> Path:
@@ -134,6 +156,22 @@ def _count(found: Any) -> int:
     return found
 
 
+def _yes_or_no(found: Any) -> bool:
+    if not isinstance(found, bool):
+        raise ValueError("true or false")  # noqa: TRY004 - all faults of settings are ValueErrors
+    return found
+
+
+def _port_or_off(found: Any) -> int:
+    return 0 if found == 0 and not isinstance(found, bool) else _port(found)
+
+
+def _https(found: Any) -> str:
+    if not re.fullmatch(r"https://[^\s/#]+", _text(found)):
+        raise ValueError("an address like https://central.example:8743")
+    return str(found)
+
+
 def _url(found: Any) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", _text(found)):
         raise ValueError("an address like http://central.example:8700")
@@ -176,13 +214,17 @@ _OPTIONAL: Final[dict[str, Kind]] = {
     "ntp_servers": _servers,
     "http.host": _host,
     "http.port": _port,
+    "https.host": _host,
+    "https.port": _port_or_off,
     "mqtt.host": _host,
     "mqtt.port": _port,
     "mqtt.username": _text,
     "mqtt.password_file": _text,
+    "mqtt.tls": _yes_or_no,
     "public.broker_host": _host,
     "public.broker_port": _port,
     "public.url": _url,
+    "public.https_url": _https,
 }
 
 
@@ -236,6 +278,7 @@ def load(path: Path) -> Settings:
         data_dir=data_dir,
         database_url=good.get("database_url") or sqlite_url(data_dir),
         http=Http(**_part(good, "http")),
+        https=Https(**_part(good, "https")),
         mqtt=Mqtt(**_mqtt(good, home)),
         public=Public(**_part(good, "public")),
         ntp_servers=good.get("ntp_servers", ()),
@@ -264,16 +307,22 @@ en = {en}
 host = {http_host}
 port = {http_port}
 
+[https]                     # where the shops' machines enrol; 0: nowhere
+host = {https_host}
+port = {https_port}
+
 [mqtt]                      # the broker as this machine reaches it
 host = {mqtt_host}
 port = {mqtt_port}
 username = {username}
 {password}
+tls = {tls}
 
 [public]                    # the same, as shops reach it: this stands in their joining files
 broker_host = {broker_host}
 broker_port = {broker_port}
 url = {url}
+{https_url}
 """
 
 
@@ -316,6 +365,8 @@ def write(settings: Settings, path: Path) -> None:
             en=quoted(settings.name.en),
             http_host=quoted(settings.http.host),
             http_port=settings.http.port,
+            https_host=quoted(settings.https.host),
+            https_port=settings.https.port,
             mqtt_host=quoted(settings.mqtt.host),
             mqtt_port=settings.mqtt.port,
             username=quoted(settings.mqtt.username),
@@ -324,9 +375,15 @@ def write(settings: Settings, path: Path) -> None:
                 if settings.mqtt.password_file
                 else '# password_file = "mqtt-password"'
             ),
+            tls="true" if settings.mqtt.tls else "false",
             broker_host=quoted(settings.public.broker_host),
             broker_port=settings.public.broker_port,
             url=quoted(settings.public.url),
+            https_url=(
+                f"https_url = {quoted(settings.public.https_url)}"
+                if settings.public.https_url
+                else f"# https_url = {quoted('https://central.example:8743')}"
+            ),
         ),
         encoding="utf-8",
     )

@@ -53,7 +53,8 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str = ""
 
 
-def _quoted(value: str) -> str:
+def _quoted(value: object) -> str:
+    # A JSON string, number or list of strings is valid TOML too.
     return msgspec.json.encode(value).decode()
 
 
@@ -131,36 +132,42 @@ class Stores:
             if said != before:
                 record(self._desk, tx, {ALL: [(self._desk.new_id(), said)]}, by=by)
 
-    def joining_file(self, store: str) -> str:
-        """The joining file again; Refusal HQ_STORE_UNKNOWN."""
+    def joining(self, store: str) -> dict[str, object]:
+        """What a shop's machine must know to join; Refusal HQ_STORE_UNKNOWN."""
         found, settings = self.store(store), self._desk.settings
         public = settings.public
-        rows = [
-            ("store", found.store),
-            ("chain", settings.chain),
-            ("zone", found.zone),
-            ("group", found.group),
-            ("tz", found.tz),
-            ("currency", found.currency),
-            ("central_public_key", self._key.public_hex),
-            ("central_http", public.url),
-            ("pepper", self.pepper(store).hex()),
-        ]
+        return {
+            "store": found.store,
+            "chain": settings.chain,
+            "zone": found.zone,
+            "group": found.group,
+            "tz": found.tz,
+            "currency": found.currency,
+            "central_public_key": self._key.public_hex,
+            "central_http": public.url,
+            "central_https": settings.https_url,
+            "pepper": self.pepper(store).hex(),
+            "ntp": list(settings.ntp_servers),
+            "name": {"zh": found.name_zh, "en": found.name_en},
+            "broker": {
+                "host": public.broker_host,
+                "port": public.broker_port,
+                "username": found.store,
+                "tls": settings.mqtt.tls,
+            },
+        }
+
+    def joining_file(self, store: str) -> str:
+        """The same as a file (without certificates); Refusal HQ_STORE_UNKNOWN."""
+        known = self.joining(store)
         lines = [
-            f"# Joins the shop {found.store} to {settings.chain}. It holds the PIN pepper of the",
+            f"# Joins the shop {store} to {known['chain']}. It holds the PIN pepper of the",
             "# shop: keep it secret, use it once (tillmesh-edge init --join FILE), then delete it.",
-            *(f"{name} = {_quoted(value)}" for name, value in rows),
-            f"ntp = {msgspec.json.encode(settings.ntp_servers).decode()}",
-            "",
-            "[name]",
-            f"zh = {_quoted(found.name_zh)}",
-            f"en = {_quoted(found.name_en)}",
-            "",
-            "[broker]",
-            f"host = {_quoted(public.broker_host)}",
-            f"port = {public.broker_port}",
-            f"username = {_quoted(found.store)}",
         ]
+        tables = {name: part for name, part in known.items() if isinstance(part, dict)}
+        lines += [f"{n} = {_quoted(value)}" for n, value in known.items() if n not in tables]
+        for name, part in tables.items():
+            lines += ["", f"[{name}]", *(f"{n} = {_quoted(value)}" for n, value in part.items())]
         return "\n".join(lines) + "\n"
 
     def accept_node(self, line: str, *, by: str) -> str:
@@ -183,6 +190,13 @@ class Stores:
         with self._desk.books.database.reading() as connection:
             found = self._find(connection, store)
         return (found.public_key or None) if found else None
+
+    def known_key(self, connection: Connection, store: str) -> str:
+        """The same inside a transaction; empty before it was accepted (HQ_STORE_UNKNOWN)."""
+        found = self._find(connection, store)
+        if found is None:
+            raise Refusal("HQ_STORE_UNKNOWN", store=store[:40])
+        return found.public_key
 
     @staticmethod
     def _find(connection: Connection, store: str) -> Store | None:

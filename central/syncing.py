@@ -1,20 +1,18 @@
 """Head office on the wire: shops' journals come in, its own streams go out, neighbours' figures."""
 
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 
 import msgspec
 from sqlalchemy import select
 
 from central import watching
-from central.settings import Settings
+from central.recording import Desk
 from protocol import wire
-from protocol.clock import Clock
 from protocol.errors import Corrupt
 from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
 from protocol.ledger import postings, shelf
 from protocol.node import signing
-from protocol.node.books import Books
-from protocol.node.hub import Hub
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.replicator import React, Replicator, Side
 from protocol.node.sending import clk_of
@@ -89,14 +87,13 @@ class Syncing:
 
     def __init__(
         self,
+        desk: Desk,
         *,
-        books: Books,
         key: signing.NodeKey,
-        settings: Settings,
-        clock: Clock,
-        hub: Hub,
         react: React,
+        tls: Callable[[], ssl.SSLContext],
     ) -> None:
+        books, settings, clock, hub = desk.books, desk.settings, desk.clock, desk.hub
         self._books = books
         self._clock = clock
         self._key = key
@@ -115,6 +112,7 @@ class Syncing:
                 client_id=CENTRAL,
                 username=mqtt.username,
                 password=mqtt.password(),
+                tls=tls if mqtt.tls else None,
             ),
             books=books,
             key=key,
@@ -198,7 +196,7 @@ class Syncing:
     # -- after a commit, in the committing thread: only remember ----------------------------
 
     def _recorded(self, recorded: Sequence[Recorded]) -> None:
-        if any(r.envelope.type in {"StoreAdded", "NodeAccepted"} for r in recorded):
+        if any(r.envelope.type in {"StoreAdded", "NodeAccepted", "NodeRevoked"} for r in recorded):
             self._shops = None
         shops = self._known()
         moved: dict[str, set[str]] = {}

@@ -59,3 +59,25 @@ reprice_result = Table(
     Column("detail", Text, nullable=False),
     Index("ix_reprice_result_outcome", "outcome", "at_ms"),
 )
+enrolment_token = Table(  # one per shop: a new one replaces the old one
+    "enrolment_token",
+    work,
+    Column("store", Text, primary_key=True),
+    Column("token_hash", Text, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("used_ms", BigInteger, nullable=False),  # 0: not yet
+    Column("used_for", Text, nullable=False),  # hash of the keys that it was used for
+)
+certificate = Table(
+    "certificate",
+    work,
+    Column("serial", Text, primary_key=True),  # hex
+    Column("node", Text, nullable=False),
+    Column("public_key", Text, nullable=False),  # the journal key that it was issued beside
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=False),  # 0: it holds
+    Column("reason", Text, nullable=False),
+    Index("ix_certificate_node", "node"),
+)

@@ -34,6 +34,8 @@ TOPICS: Final[dict[type[ev.Event], str]] = {
     ev.PersonSet: "people",
     ev.StoreAdded: "store",
     ev.NodeAccepted: "store",
+    ev.NodeRevoked: "store",
+    ev.CertificateIssued: "store",
     ev.StockDigest: "store",
 }
 

@@ -37,7 +37,8 @@ MESSAGES = (
     ("Beacon", "`clock`", "yes"),
 )
 PARTS = ("Cursor", "Clk")
-NODES = {"EpochStarted", "ClockConfirmed", "PaymentReversed", "ReceiptReprinted", "StockDigest"}
+NODES = {"EpochStarted", "ClockConfirmed", "CertificateTaken", "PaymentReversed"}
+NODES |= {"ReceiptReprinted", "StockDigest"}
 
 
 def load_all() -> None:

@@ -17,13 +17,15 @@ import structlog
 from devices.receipt import profile, render
 from edge.compose import Shop, compose, open_books, open_node
 from edge.doctor import examine_devices, examine_node
-from edge.joining import join, read_joining
+from edge.enrolling import enrol
+from edge.joining import join, read_joining, refuse_second
 from edge.pairing import Pairing
 from edge.papers import sample_receipt
 from edge.people import People
 from edge.safekeeping import COMMANDS, chores_of, held_alone
 from edge.settings import LANGUAGES, Settings, SettingsFaults, TillSettings, load
-from protocol.errors import TillmeshError, Unavailable, define
+from protocol.enrolment import parse_invitation
+from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
 from protocol.node.chores import Chores
 
@@ -85,25 +87,35 @@ def commands(ctx: click.Context, path: Path) -> None:
 
 
 @commands.command()
+@click.option("--token", default="", help="The line that head office shows: joins by itself.")
 @click.option(
     "--join",
     "file",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The joining file that `tillmesh-central add-store` wrote.",
+    default=None,
+    help="The joining file that `tillmesh-central add-store` wrote, for a chain without TLS.",
 )
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), show_default=True)
 @click.option("--port", default=8081, show_default=True, help="Where the till's pages are served.")
-def init(file: Path, folder: Path, port: int) -> None:
-    """Join a chain: write settings, pepper and key; print the line that head office accepts."""
-    joining = read_joining(file)
-    key = join(joining, folder, http_port=port)
-    click.echo(f"tillmesh-node {joining.store} ed25519 {key.public_hex}")
-    click.echo(
-        f"Settings are in {folder / 'edge.toml'}. Give the line above to head office, "
-        f"then start: tillmesh-edge -s {folder / 'edge.toml'} run",
-        err=True,
-    )
+def init(token: str, file: Path | None, folder: Path, port: int) -> None:
+    """Join a chain: by a one-time token, or by a joining file (prints the line to accept)."""
+    if bool(token) == (file is not None):
+        raise click.UsageError("Give either --token LINE or --join FILE.")
+    if file is None:
+        refuse_second(folder)
+        joining = enrol(parse_invitation(token), folder)
+        join(joining, folder, http_port=port)
+        click.echo(f"Enrolled as {joining.store} of {joining.chain}.")
+        words = "Settings are in"
+    else:
+        joining = read_joining(file)
+        if joining.broker.tls:
+            raise Refusal("JOIN_NEEDS_TOKEN")
+        key = join(joining, folder, http_port=port)
+        click.echo(f"tillmesh-node {joining.store} ed25519 {key.public_hex}")
+        words = "Give the line above to head office. Settings are in"
+    settings = folder / "edge.toml"
+    click.echo(f"{words} {settings}. Start: tillmesh-edge -s {settings} run", err=True)
 
 
 @commands.command()

@@ -20,6 +20,12 @@ define(
             "changed. To join anew, move that folder away first.",
             "{path} 已存在，本机此前已加入连锁。没有任何更改。如需重新加入，请先移走该目录。",
         ),
+        "JOIN_NEEDS_TOKEN": (
+            "This chain's broker wants certificates, which a joining file cannot give. Nothing was "
+            "written. Ask head office for a token, then: tillmesh-edge init --token LINE",
+            "本连锁的消息服务器需要证书，加入文件无法提供。没有写入任何内容。"
+            "请向总部索取令牌，然后运行：tillmesh-edge init --token LINE",
+        ),
     }
 )
 
@@ -31,6 +37,7 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 1883
     username: str = ""
     password: str = ""
+    tls: bool = False
 
 
 class Joining(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,18 +54,24 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "CNY"
     broker: Broker = Broker()
     central_http: str = ""
+    central_https: str = ""
     ntp: tuple[str, ...] = ()
 
 
 def read_joining(path: Path) -> Joining:
     """Read it; raise SettingsFaults with what is wrong."""
+    return check_joining(read_document(path), str(path))
+
+
+def check_joining(document: dict[str, Any], path: str) -> Joining:
+    """What head office said, checked; SettingsFaults with `path` as where it came from."""
     try:
-        joining = msgspec.convert(read_document(path), Joining)
+        joining = msgspec.convert(document, Joining)
     except msgspec.ValidationError as fault:
-        raise SettingsFaults(str(path), (f"is no joining file: {fault}",)) from None
+        raise SettingsFaults(path, (f"is no joining file: {fault}",)) from None
     if len(joining.pepper) < HEX_PEPPER_MIN or not re.fullmatch("([0-9a-f]{2})+", joining.pepper):
         words = "pepper: is cut or altered, ask head office for a new file"
-        raise SettingsFaults(str(path), (words,))
+        raise SettingsFaults(path, (words,))
     return joining
 
 
@@ -67,9 +80,7 @@ def join(joining: Joining, target: Path, *, http_port: int = 8081) -> NodeKey:
 
     The settings are checked as `load` checks them before anything else is written.
     """
-    settings = target / "edge.toml"
-    if settings.exists():
-        raise Refusal("JOINED_ALREADY", path=str(settings))
+    settings = refuse_second(target)
     target.mkdir(parents=True, exist_ok=True)
     private(target / "pepper", joining.pepper + "\n")
     if joining.broker.password:
@@ -82,6 +93,14 @@ def join(joining: Joining, target: Path, *, http_port: int = 8081) -> NodeKey:
         raise
     Path(loaded.data_dir).mkdir(parents=True, exist_ok=True)
     return make_key(loaded.key_path)
+
+
+def refuse_second(target: Path) -> Path:
+    """Where the settings will stand; Refusal JOINED_ALREADY when they do."""
+    settings = target / "edge.toml"
+    if settings.exists():
+        raise Refusal("JOINED_ALREADY", path=str(settings))
+    return settings
 
 
 def private(path: Path, text: str) -> None:
@@ -104,6 +123,7 @@ def settings_text(joining: Joining, *, http_port: int) -> str:
         _pair("pepper_file", "pepper"),
         _pair("ntp", list(joining.ntp)),
         _pair("central_http", joining.central_http),
+        _pair("central_https", joining.central_https),
         "",
         "[name]",
         *(_pair(language, text) for language, text in joining.name.items()),
@@ -117,6 +137,7 @@ def settings_text(joining: Joining, *, http_port: int) -> str:
         _pair("port", joining.broker.port),
         _pair("username", joining.broker.username),
         _pair("password_file", "mqtt-password" if joining.broker.password else ""),
+        _pair("tls", joining.broker.tls),
         "",
         "# One table per till. Devices: socket://192.168.1.50:9100, /dev/serial/by-id/...",
         "[[tills]]",

@@ -46,6 +46,7 @@ class MqttSettings(Frozen, frozen=True):
     port: int = 1883
     username: str = ""
     password_file: str = ""
+    tls: bool = False  # with the certificate that head office gave for a token
 
 
 class TillSettings(Frozen, frozen=True):
@@ -122,6 +123,7 @@ class Settings(Frozen, frozen=True):
     mqtt: MqttSettings = MqttSettings()
     ntp: tuple[str, ...] = ()  # "host:port"
     central_http: str = ""
+    central_https: str = ""  # where this machine enrols
     tills: tuple[TillSettings, ...] = ()
     oversell: OversellPolicy = OversellPolicy()
     payment: PaymentSettings = PaymentSettings()
@@ -142,6 +144,16 @@ class Settings(Frozen, frozen=True):
     def key_path(self) -> Path:
         """The node's signing key."""
         return Path(self.data_dir) / "node.key"
+
+    @property
+    def authority_path(self) -> Path:
+        """The chain's authority, whom alone this shop trusts."""
+        return Path(self.data_dir) / "tls" / "authority.pem"
+
+    @property
+    def pair_path(self) -> Path:
+        """The node's TLS key and certificate."""
+        return Path(self.data_dir) / "tls" / "node.pem"
 
     def till(self, till: str) -> TillSettings:
         """One till; TILL_UNKNOWN when the settings list no such till."""
@@ -182,7 +194,7 @@ def read_document(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         found = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
-        fault = "there is no such file; `tillmesh-edge init --join FILE` writes one"
+        fault = "there is no such file; `tillmesh-edge init` writes one"
     except (OSError, UnicodeDecodeError) as error:
         fault = f"cannot be read: {error}"
     except (tomllib.TOMLDecodeError, msgspec.DecodeError) as error:

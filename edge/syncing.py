@@ -1,6 +1,7 @@
 """The shop on the wire: its journal goes up, head office's streams come down, neighbours' stock."""
 
 import shutil
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from protocol.errors import Corrupt
 from protocol.ids import ALL, CENTRAL, shop_stream, to_stream, zone_stream
 from protocol.node import signing
 from protocol.node.books import Books
+from protocol.node.certificates import client_context
 from protocol.node.hub import Hub
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.ntpclock import NtpClock
@@ -94,7 +96,11 @@ class Syncing:
             client_id=self._settings.store,
             username=mqtt.username,
             password=password,
+            tls=self._context if mqtt.tls else None,
         )
+
+    def _context(self) -> ssl.SSLContext:
+        return client_context(self._settings.authority_path, self._settings.pair_path)
 
     def _side(self) -> Side:
         s, topics = self._settings, self._topics

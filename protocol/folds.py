@@ -303,6 +303,10 @@ def _node(body: ev.NodeAccepted, e: Envelope) -> Iterable[Delta]:
     yield Put("node", (stream_store(e.stream),), (body.node, body.public_key), e.seq)
 
 
+def _revoked(body: ev.NodeRevoked, e: Envelope) -> Iterable[Delta]:
+    yield Put("node", (stream_store(e.stream),), (body.node, ""), e.seq)
+
+
 def _chain(body: ev.ChainSettings, e: Envelope) -> Iterable[Delta]:
     footer = _names(body.receipt_footer)
     yield Put(
@@ -407,6 +411,7 @@ FOLDS: Final[dict[type[ev.Event], tuple[Fold, ...]]] = {
     ev.RulesRefreshRequested: (_refresh,),
     ev.StoreAdded: (_store,),
     ev.NodeAccepted: (_node,),
+    ev.NodeRevoked: (_revoked,),
     ev.ChainSettings: (_chain,),
     ev.PersonSet: (_person,),
 }

@@ -1,10 +1,12 @@
-"""Real servers for tests: a private PostgreSQL cluster, a private Mosquitto; free ports, no TLS.
+"""Real servers for tests: a private PostgreSQL cluster, a private Mosquitto; free ports.
 
     with postgres_server() as postgres:
         url = postgres.fresh_database()          # postgresql+psycopg://...
     with mosquitto_server() as broker:
         broker.host, broker.port
         broker.kill(); broker.wipe(); broker.start()
+    with mtls_server() as broker:                # with the chain's own authority
+        Broker(broker.host, broker.port, client_id="S1", tls=broker.issue("S1"))
 
 Both are direct children of the test process. As root the cluster runs as the user `postgres` in a
 folder that it owns, and the broker with `user root`.
@@ -15,15 +17,20 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import psycopg
+
+from central.authority import LIFE_DAYS, Authority
+from central.brokerfiles import CONF, write_broker_files
+from protocol.node import certificates
 
 START_S = 20.0
 MOSQUITTO_CONF = """\
@@ -48,6 +55,11 @@ pattern read pos/1/+/all/#
 pattern read pos/1/+/zone/#
 pattern read pos/1/+/grp/#
 """
+
+
+def wall_ms() -> int:
+    """The machine's own time, by which TLS judges certificates."""
+    return int(time.time() * 1000)
 
 
 def free_port() -> int:
@@ -159,6 +171,57 @@ class MosquittoServer(Server):
             file.unlink()
 
 
+class MtlsServer(Server):
+    """The broker as operators set it up: certificates of the chain's authority, deny by default."""
+
+    def __init__(self, folder: Path, *, authority: Authority | None = None) -> None:
+        super().__init__(folder)
+        self.authority = authority or Authority(folder / "authority", "bakery", wall_ms())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write what the broker reads, as `tillmesh-central broker-files` does."""
+        pair, _ = self.authority.pair("broker", wall_ms(), hosts=("localhost", "127.0.0.1"))
+        target = self.folder / "broker"
+        write_broker_files(self.authority, pair, target, port=self.port)
+        conf = (target / CONF).read_text()
+        conf += f"log_dest file {self.folder}/mosquitto.log\n"
+        if os.geteuid() == 0:
+            conf += "user root\n"
+        (self.folder / "mosquitto.conf").write_text(conf)
+
+    def reload(self) -> None:
+        """Let it read its list of revoked certificates again, as `systemctl reload` does."""
+        self.refresh()
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def pair(self, name: str, *, days: float = LIFE_DAYS, at_ms: int = 0) -> Path:
+        """A new key and a certificate with CN = name, in one file."""
+        key = certificates.ec.generate_private_key(certificates.ec.SECP256R1())
+        csr = certificates.make_csr(key, name)
+        signed = self.authority.sign_node(csr, node=name, now_ms=at_ms or wall_ms(), days=days)
+        file = self.folder / f"{certificates.Held(signed.encode()).serial}.pem"
+        certificates.keep(file, certificates.key_pem(key) + signed.encode())
+        return file
+
+    def context(self, pair: Path) -> Callable[[], ssl.SSLContext]:
+        """What `Broker.tls` wants, for a pair file."""
+        return lambda: certificates.client_context(self.authority.certificate_path, pair)
+
+    def issue(self, name: str) -> Callable[[], ssl.SSLContext]:
+        """A new certificate for a node (`central`, `central-1`, a shop), ready for `Broker.tls`."""
+        return self.context(self.pair(name))
+
+    def _command(self) -> list[str]:
+        program = find_program("mosquitto")
+        assert program, missing("mosquitto")
+        return [program, "-c", str(self.folder / "mosquitto.conf")]
+
+    def wipe(self) -> None:
+        """It keeps nothing."""
+
+
 class PostgresServer(Server):
     """A private cluster; `durable` keeps fsync on."""
 
@@ -258,6 +321,18 @@ def mosquitto_server(*, acl: bool = False) -> Iterator[MosquittoServer]:
     """A running broker; gone at the end."""
     with _folder("tillmesh-mq-") as folder:
         server = MosquittoServer(folder, acl=acl)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def mtls_server() -> Iterator[MtlsServer]:
+    """A running broker that wants certificates; gone at the end."""
+    with _folder("tillmesh-mtls-") as folder:
+        server = MtlsServer(folder)
         server.start()
         try:
             yield server

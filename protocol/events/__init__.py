@@ -4,9 +4,11 @@ Unknown types and fields survive: the writer's bytes travel and are stored (see 
 """
 
 from protocol.events.catalogue import (
+    CertificateIssued,
     ChainSettings,
     GroupDefined,
     NodeAccepted,
+    NodeRevoked,
     PersonSet,
     PriceSet,
     ProductCode,
@@ -16,7 +18,7 @@ from protocol.events.catalogue import (
     RulesRefreshRequested,
     StoreAdded,
 )
-from protocol.events.nodes import ClockConfirmed, EpochStarted
+from protocol.events.nodes import CertificateTaken, ClockConfirmed, EpochStarted
 from protocol.events.registry import TYPES, UPCASTS, VERSION, Event, lift, register
 from protocol.events.selling import (
     AppliedRule,
@@ -53,6 +55,7 @@ from protocol.events.stocking import (
 register(
     EpochStarted,
     ClockConfirmed,
+    CertificateTaken,
     # selling
     ShiftOpened,
     ShiftClosed,
@@ -81,6 +84,8 @@ register(
     RulesRefreshRequested,
     StoreAdded,
     NodeAccepted,
+    CertificateIssued,
+    NodeRevoked,
     ChainSettings,
     PersonSet,
 )
@@ -91,6 +96,8 @@ __all__ = [
     "VERSION",
     "AppliedRule",
     "CashMoved",
+    "CertificateIssued",
+    "CertificateTaken",
     "ChainSettings",
     "ClockConfirmed",
     "Counted",
@@ -102,6 +109,7 @@ __all__ = [
     "GroupDefined",
     "Moved",
     "NodeAccepted",
+    "NodeRevoked",
     "PaymentReversed",
     "PersonSet",
     "PriceSet",

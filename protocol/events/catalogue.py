@@ -84,6 +84,25 @@ class NodeAccepted(Event, frozen=True, kw_only=True):
     public_key: str  # Ed25519, 64 hex digits
 
 
+class CertificateIssued(Event, frozen=True, kw_only=True):
+    """In `to/{store}`: the chain's authority vouches for this node's connections."""
+
+    node: str
+    serial: str  # hex
+    until_ms: int
+    renewal: bool = False  # False: enrolled with a token
+
+
+class NodeRevoked(Event, frozen=True, kw_only=True):
+    """In `to/{store}`: neither the node's certificates nor its key count any more."""
+
+    node: str
+    public_key: str  # the key that signed until now; empty when there was none
+    serials: tuple[str, ...] = ()
+    reason: str = ""
+    second: str = ""  # who confirmed it
+
+
 class ChainSettings(Event, frozen=True, kw_only=True):
     """What the whole chain shares."""
 

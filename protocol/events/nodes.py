@@ -17,3 +17,10 @@ class ClockConfirmed(Event, frozen=True, kw_only=True):
 
     confirmed_ms: int
     person: str
+
+
+class CertificateTaken(Event, frozen=True, kw_only=True):
+    """This shop opens its connections with this certificate from now on."""
+
+    serial: str  # hex
+    until_ms: int

@@ -44,7 +44,7 @@ class Broker(msgspec.Struct, frozen=True):
     client_id: str
     username: str = ""
     password: str = ""
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None  # made anew for each connection
 
 
 class MqttLink:
@@ -116,10 +116,11 @@ class MqttLink:
 
     def _live_once(self) -> bool:
         """One client from connect to its end; True when it was connected at all."""
-        client = self._fresh_client()
         self._ended.clear()
         connected = False
+        client = None
         try:
+            client = self._fresh_client()
             client.connect(self.broker.host, self.broker.port, keepalive=KEEPALIVE_S)
             self._client = client
             client.loop_start()  # paho's thread alone writes to the socket
@@ -128,9 +129,10 @@ class MqttLink:
             self.fault = f"{type(fault).__name__}: {fault}"
         finally:
             self._client = None
-            with contextlib.suppress(OSError, ValueError):
-                client.disconnect()
-            client.loop_stop()
+            if client is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    client.disconnect()
+                client.loop_stop()
         if self.up:
             self.up = False
             self._on_down(self.fault or "connection lost")
@@ -168,7 +170,7 @@ class MqttLink:
         if self.broker.username:
             client.username_pw_set(self.broker.username, self.broker.password)
         if self.broker.tls is not None:
-            client.tls_set_context(self.broker.tls)
+            client.tls_set_context(self.broker.tls())
         if self._will is not None:
             properties = None
             if five:
@@ -196,6 +198,8 @@ class MqttLink:
         self, _client: mqtt.Client, _data: object, _flags: object, code: object, *_: object
     ) -> None:
         self.fault = str(code)
+        if self.broker.tls and not self.up:  # after the handshake: it does not like our certificate
+            self.denied = True
         self._ended.set()
         if self.up:
             now = time.monotonic()

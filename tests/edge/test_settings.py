@@ -184,7 +184,7 @@ def test_what_is_no_settings_file_says_so(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(SettingsFaults, match="init --join"):
+    with pytest.raises(SettingsFaults, match="tillmesh-edge init"):
         load(tmp_path / "none.toml")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.node.mqttlink import Broker, Message, MqttLink
-from tests.servers import find_program, free_port, mosquitto_server
+from tests.servers import find_program, free_port, mosquitto_server, mtls_server
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +68,38 @@ def test_a_refused_account_is_told_apart_from_a_dead_broker(tmp_path: Path) -> N
         assert not link.up
         link.stop()
         server.terminate()
+
+
+def test_a_certificate_is_who_you_are_and_a_renewed_one_counts_from_the_next_connection() -> None:
+    heard: list[Message] = []
+    with mtls_server() as broker:
+        pair = broker.pair("S1")
+        central = MqttLink(
+            Broker(broker.host, broker.port, "central", tls=broker.issue("central")),
+            ["pos/1/#"],
+            on_message=heard.append,
+            on_up=lambda: None,
+            on_down=lambda _: None,
+        )
+        shop = MqttLink(
+            Broker(broker.host, broker.port, "S1", tls=broker.context(pair)),
+            ["pos/1/c/all/#"],
+            on_message=heard.append,
+            on_up=lambda: None,
+            on_down=lambda _: None,
+        )
+        central.start()
+        shop.start()
+        until(lambda: central.up and shop.up)
+        assert shop.publish("pos/1/c/up/1/S1/hb", b"mine")
+        until(lambda: [m.payload for m in heard] == [b"mine"])
+        pair.write_bytes(broker.pair("S2").read_bytes())  # another name in the same file
+        shop.renew()
+        until(lambda: not shop.up)
+        until(lambda: shop.up)
+        assert shop.publish("pos/1/c/up/1/S1/hb", b"not mine any more")
+        assert shop.publish("pos/1/c/up/1/S2/hb", b"mine again")
+        until(lambda: heard[-1].payload == b"mine again")
+        shop.stop()
+        central.stop()
+    assert [m.payload for m in heard] == [b"mine", b"mine again"]
