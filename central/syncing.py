@@ -1,6 +1,7 @@
 """Head office on the wire: shops' journals come in, its own streams go out, neighbours' figures."""
 
 import ssl
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,8 +12,9 @@ from central.recording import Desk
 from protocol import wire
 from protocol.errors import Corrupt
 from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
-from protocol.ledger import postings, shelf
+from protocol.ledger import shelf, shelf_skus
 from protocol.node import signing
+from protocol.node.bulk import among
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.replicator import React, Replicator, Side
 from protocol.node.sending import clk_of
@@ -23,6 +25,7 @@ from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
 
 BEACON_S = 10.0
 FIGURES_S = 0.05  # first change at once, then at most this often per group
+FIGURES_REST = 19  # of twenty parts of time, the figures take one at most while a backlog comes in
 FIGURES_MAX = 1_500  # per message
 FIGURES_BYTES = 100_000
 
@@ -70,6 +73,10 @@ class Figures:
     def changed(self, group: str, store: str, skus: set[str]) -> None:
         """These products moved in this shop."""
         self._pending.setdefault(group, {}).setdefault(store, set()).update(skus)
+
+    def took(self, group: str, seconds: float) -> None:
+        """Reading figures cost time: the group rests in proportion, and conflates more."""
+        self._sent_at[group] = self._sent_at.get(group, 0.0) + seconds * FIGURES_REST
 
     def due(self, now_s: float) -> list[tuple[str, str, list[str]]]:
         """(group, store, skus) that may be sent now."""
@@ -203,11 +210,10 @@ class Syncing:
         for event in recorded:
             store = stream_store(event.stored.stream)
             if event.body is not None and store in shops:
-                place = shelf(store)
-                for posting in postings(event.body, event.stored.stream):
-                    if place in (posting.source, posting.target):
-                        moved.setdefault(store, set()).add(posting.sku)
+                moved.setdefault(store, set()).update(shelf_skus(event.body, event.stored.stream))
         for store, skus in moved.items():
+            if not skus:
+                continue
             self._figures.changed(shops[store].group, store, skus)
 
     # -- in the replication thread ----------------------------------------------------------
@@ -251,9 +257,9 @@ class Syncing:
     def _figures_of(self, store: str, skus: list[str] | None) -> list[StockFigures]:
         stock = READ["stock"]
         query = select(stock.c.sku, stock.c.qty_milli).where(stock.c.place == shelf(store))
-        if skus is not None:
-            query = query.where(stock.c.sku.in_(skus))
         with self._books.database.reading() as connection:
+            if skus is not None:
+                query = query.where(among(connection, stock.c.sku, skus))
             rows = [(r.sku, r.qty_milli) for r in connection.execute(query.order_by(stock.c.sku))]
             head = SqlRecords(connection).head(shop_stream(store))
         at_ms = self._clock.read().at_ms
@@ -271,11 +277,13 @@ class Syncing:
 
     def _tick(self, now_s: float) -> None:
         for group, store, skus in self._figures.due(now_s):
+            started = time.monotonic()
             for figures in self._figures_of(store, skus):
                 self.replicator.publish(self._topics.group(group), figures)
                 self._hub.publish(
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}
                 )
+            self._figures.took(group, time.monotonic() - started)
         if now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s
             beacon = Beacon(node=CENTRAL, clk=clk_of(self._clock))

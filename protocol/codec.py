@@ -143,9 +143,9 @@ def decode(data: bytes) -> Envelope:
         e = _decode_envelope(data)
     except (ValueError, RecursionError) as fault:  # DecodeError, and UnicodeDecodeError
         raise Corrupt("EVENT_UNREADABLE", detail=str(fault)[:200]) from None
-    for text in (e.stream, e.epoch, e.type, e.id, e.clk, e.till, e.actor, e.cause):
-        if len(text) > TEXT_MAX or "\0" in text:
-            raise Corrupt("EVENT_UNREADABLE", detail="a name is too long or holds a NUL")
+    names = (e.stream, e.epoch, e.type, e.id, e.clk, e.till, e.actor, e.cause)
+    if max(map(len, names)) > TEXT_MAX or "\0" in "".join(names):
+        raise Corrupt("EVENT_UNREADABLE", detail="a name is too long or holds a NUL")
     if (
         not 0 < e.seq <= INTEGER_MAX
         or not 0 <= e.ts <= INTEGER_MAX

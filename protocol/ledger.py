@@ -40,12 +40,13 @@ def transit(from_store: str, to_store: str) -> str:
     return f"transit/{from_store}>{to_store}"
 
 
-def _sale(body: SaleCompleted, store: str) -> Iterable[Posting]:
-    for line in body.lines:
-        qty = -line.qty_milli if line.is_return else line.qty_milli
-        yield Posting(line.sku, shelf(store), f"customer/{store}", qty)
-    for gift in body.gifts:
-        yield Posting(gift.sku, shelf(store), f"gift/{store}", gift.qty_milli)
+def _sale(body: SaleCompleted, store: str) -> list[Posting]:
+    here, gone, given = shelf(store), f"customer/{store}", f"gift/{store}"
+    sold = [
+        Posting(line.sku, here, gone, -line.qty_milli if line.is_return else line.qty_milli)
+        for line in body.lines
+    ]
+    return [*sold, *(Posting(gift.sku, here, given, gift.qty_milli) for gift in body.gifts)]
 
 
 def _count(body: StockCounted, store: str) -> Iterable[Posting]:
@@ -79,7 +80,7 @@ def postings(event: Event, stream: str) -> list[Posting]:
         return []
     match event:
         case SaleCompleted():
-            return list(_sale(event, store))
+            return _sale(event, store)
         case GoodsReceived():
             return [
                 Posting(m.sku, f"supplier/{store}", shelf(store), m.qty_milli) for m in event.lines
@@ -99,3 +100,11 @@ def postings(event: Event, stream: str) -> list[Posting]:
             return list(_arrival(event, store))
         case _:
             return []
+
+
+def shelf_skus(event: Event, stream: str) -> set[str]:
+    """The products whose shelf in the stream's shop this event moves."""
+    if isinstance(event, SaleCompleted):
+        return {line.sku for line in event.lines} | {gift.sku for gift in event.gifts}
+    here = shelf(stream_store(stream) or "")
+    return {p.sku for p in postings(event, stream) if here in (p.source, p.target)}

@@ -102,6 +102,27 @@ class Books:
         self._local.recorded += recorded
         return recorded
 
+    def extend(self, tx: Connection, verdicts: Sequence[Accepted]) -> list[Recorded]:
+        """Store and project batches that follow their cursors (locked by the caller), together."""
+        recorded: list[Recorded] = []
+        faults: list[tuple[Recorded, TillmeshError]] = []
+
+        def opening() -> Iterator[Recorded]:
+            for verdict in verdicts:
+                for stored in verdict.events:
+                    event, fault = opened(stored)
+                    recorded.append(event)
+                    if fault:
+                        faults.append((event, fault))
+                    yield event
+
+        self.journal.extend(tx, opening())
+        for event, fault in faults:
+            park(tx, event, fault)
+        project(tx, recorded, fold_one=self._fold)
+        self._local.recorded += recorded
+        return recorded
+
     def refuse(self, topic: str, payload: bytes, fault: TillmeshError, *, at_ms: int) -> None:
         """Keep a refused message's reason and first bytes."""
         self.keep_refused([Refused(at_ms, topic, fault.code, fault.sentence("en"), payload)])

@@ -14,6 +14,7 @@ LANE_MESSAGES_MAX: Final = 1_024
 LANE_BYTES_MAX: Final = 16_000_000
 BYTES_MAX: Final = 64_000_000
 LANES_MAX: Final = 20_000
+TAKE_BYTES_MAX: Final = 2_500_000
 
 
 class _Lane:
@@ -66,19 +67,24 @@ class Inbox:
             return True
 
     def take(self, timeout_s: float, most: int) -> tuple[list[str], set[str], list[Message]]:
-        """Words, moved streams and up to `most` messages, one of each lane in turn."""
+        """Words, moved streams and up to `most` messages, one of each lane in turn.
+
+        Fewer when they are large: about a thousand sales go into one transaction.
+        """
         with self._ready:
             if not (self._words or self._moved or self._lanes):
                 self._ready.wait(timeout_s)
             words, self._words = list(self._words), deque()
             moved, self._moved = self._moved, set()
             messages: list[Message] = []
-            while self._lanes and len(messages) < most:
+            taken = 0
+            while self._lanes and len(messages) < most and taken < TAKE_BYTES_MAX:
                 name, lane = next(iter(self._lanes.items()))
                 message = lane.messages.popleft()
                 size = len(message.payload) + 200
                 lane.size -= size
                 self._size -= size
+                taken += size
                 messages.append(message)
                 if lane.messages:
                     self._lanes.move_to_end(name)

@@ -21,6 +21,7 @@ from protocol.journal import Position
 from protocol.node import signing
 from protocol.node.books import Books
 from protocol.node.inbox import Inbox
+from protocol.node.keeping import Keeping
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
 from protocol.node.refusing import Refusals
@@ -356,25 +357,24 @@ class Replicator:
 
     def _keep(self, group: list[Incoming]) -> dict[str, dict[str, Cursor]]:
         answers: dict[str, dict[str, Cursor]] = {}
-        kept: list[Recorded] = []
         broken: list[tuple[Incoming, Corrupt]] = []
         at_ms = self.clock.read().at_ms
         with self.books.begin() as tx:
-            records = SqlRecords(tx)
+            keeping = Keeping(self.books, tx, [o.batch.stream for o in group], at_ms=at_ms)
             for one in group:
                 try:
-                    verdict = judge(one.batch, records)
+                    verdict = judge(one.batch, keeping)
                 except Corrupt as fault:
                     broken.append((one, fault))
                     continue
                 if isinstance(verdict, Accepted):
-                    recorded = self.books.keep(tx, verdict, at_ms=at_ms)
-                    if self.react is not None:
-                        self.react(tx, recorded)
-                    kept += recorded
+                    keeping.keep(verdict)
                 cursor = self._answer(one, verdict)
                 if cursor is not None:
                     answers.setdefault(one.peer, {})[one.batch.stream] = cursor
+            kept = keeping.finish()
+            if self.react is not None and kept:
+                self.react(tx, kept)
         for one, reason in broken:
             self._refuse_batch(one, reason)
         if kept:

@@ -1,6 +1,6 @@
 """The journal on SQLAlchemy Core: append as the writer, keep as a follower, read for sending."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from protocol.codec import Draft, Envelope, decode, encode
 from protocol.events import EpochStarted, Event
 from protocol.ids import NodeId, stream_owner
 from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.node.bulk import copy_rows
 from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_head
 from protocol.replication import Accepted
 
@@ -88,6 +89,41 @@ def lock_head(tx: Connection, stream: str) -> Position:
         )
     row = tx.execute(_HEAD_LOCKED, {"of_stream": stream}).first()
     return Position(*row) if row else ORIGIN
+
+
+_HEADS_LOCKED = (
+    select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq, stream_head.c.hash)
+    .where(stream_head.c.stream.in_(bindparam("streams", expanding=True)))
+    .order_by(stream_head.c.stream)
+    .with_for_update()
+)
+
+
+def lock_heads(tx: Connection, streams: Sequence[str]) -> dict[str, Position]:
+    """Several heads, locked in name order until the transaction ends."""
+    rows = tx.execute(_HEADS_LOCKED, {"streams": list(streams)}).all()
+    missing = set(streams) - {row.stream for row in rows}
+    if missing and tx.dialect.name == "postgresql":  # what is not there cannot be locked
+        origin = {"epoch": ORIGIN.epoch, "seq": ORIGIN.seq, "hash": ORIGIN.hash}
+        tx.execute(
+            pg_insert(stream_head).on_conflict_do_nothing(),
+            [{"stream": stream, **origin} for stream in sorted(missing)],
+        )
+        rows = tx.execute(_HEADS_LOCKED, {"streams": list(streams)}).all()
+    return dict.fromkeys(streams, ORIGIN) | {r[0]: Position(*r[1:]) for r in rows}
+
+
+_JOURNAL_TYPES = ("text", "int8", "varchar", "int4", "varchar", "text", "text", "int8", "bytea")
+
+
+def _add_rows(tx: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """New rows of the journal; PostgreSQL stores them while the next ones are still being made."""
+    if tx.dialect.name != "postgresql":
+        tx.execute(insert(journal), list(rows))
+        return
+    columns = ", ".join(c.name for c in journal.c)
+    lines = (tuple(row[c.name] for c in journal.c) for row in rows)
+    copy_rows(tx, f"journal ({columns})", _JOURNAL_TYPES, lines)
 
 
 class SqlRecords:
@@ -197,6 +233,24 @@ class SqlJournal:
         tx.execute(insert(journal), [_row(r.stored, r.envelope, 0) for r in recorded])
         set_head(tx, stream, head)
         return recorded
+
+    def extend(self, tx: Connection, kept: Iterable[Recorded]) -> None:
+        """Store events that follow their stream's cursor, and move it; streams may be mixed."""
+        tips: dict[str, Position] = {}
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for event in kept:
+                tips[event.stored.stream] = event.stored.position
+                yield _row(event.stored, event.envelope, 0)
+
+        _add_rows(tx, rows())
+        tx.execute(
+            _head_statement(tx.dialect.name),
+            [
+                {"stream": stream, "epoch": tip.epoch, "seq": tip.seq, "hash": tip.hash}
+                for stream, tip in sorted(tips.items())
+            ],
+        )
 
     def keep(
         self, tx: Connection, verdict: Accepted, envelopes: Sequence[Envelope], *, at_ms: int

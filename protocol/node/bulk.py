@@ -1,0 +1,81 @@
+"""Many rows at once into PostgreSQL: arrays for `unnest`, and COPY (measured: 4 times the rows)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
+
+_encode = msgspec.json.Encoder().encode
+
+
+def array_literal(column: Sequence[Any]) -> str:
+    """An array of texts, numbers or truth values (psycopg's own takes ten times as long)."""
+    if not isinstance(column[0], str):
+        return f"{{{','.join('NULL' if v is None else str(v) for v in column)}}}"
+    joined = '","'.join(column)
+    if "\\" in joined or joined.count('"') != 2 * (len(column) - 1):
+        joined = '","'.join([v.replace("\\", "\\\\").replace('"', '\\"') for v in column])
+    return f'{{"{joined}"}}'
+
+
+def among(connection: Connection, column: ColumnElement[str], texts: Sequence[str]) -> Any:
+    """`column IN texts`, in one parameter: the statement is the same for any number of them."""
+    if connection.dialect.name == "postgresql":
+        array = cast(bindparam(None, array_literal(texts) if texts else "{}", Text), ARRAY(Text))
+        return column == any_(array)
+    listed = func.json_each(bindparam(None, _encode(texts).decode(), Text)).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
+@contextmanager
+def copying(tx: Connection, statement: str) -> Iterator[Any]:
+    """`COPY .. FROM STDIN` with the errors of any other statement.
+
+    The server stores rows while its body goes on, so work belongs in the body.
+    """
+    dbapi: Any = tx.dialect.dbapi
+    driver: Any = tx.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except dbapi.Error as fault:
+        raise DBAPIError.instance(
+            statement, None, fault, dbapi.Error, dialect=tx.dialect
+        ) from fault
+
+
+def copy_rows(
+    tx: Connection, target: str, types: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Rows with bytes in them; `types` are PostgreSQL's names of the columns' types."""
+    with copying(tx, f"COPY {target} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def copy_text(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as COPY reads them."""
+    text = "\n".join(["\t".join(map(str, row)) for row in rows])
+    tabs, lines = len(rows) * (len(rows[0]) - 1), len(rows) - 1
+    if "\\" in text or "\r" in text or text.count("\t") != tabs or text.count("\n") != lines:
+        text = "\n".join(["\t".join([_escaped(v) for v in row]) for row in rows])
+    return text + "\n"
+
+
+def _escaped(value: Any) -> str:
+    text = str(value).replace("\\", "\\\\").replace("\t", "\\t")
+    return text.replace("\n", "\\n").replace("\r", "\\r")
