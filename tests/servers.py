@@ -225,9 +225,12 @@ class MtlsServer(Server):
 class PostgresServer(Server):
     """A private cluster; `durable` keeps fsync on."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = False, options: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(folder)
         self.durable = durable
+        self.options = options
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._names = count(1)
         if os.geteuid() == 0:
@@ -256,7 +259,7 @@ class PostgresServer(Server):
         assert program, missing("postgresql")
         command = [program, "-D", str(self.folder / "data"), "-p", str(self.port)]
         command += ["-c", "listen_addresses=127.0.0.1", "-k", str(self.folder)]
-        command += ["-c", "max_connections=200"]
+        command += ["-c", "max_connections=200", *self.options]
         return command if self.durable else [*command, "-F", "-c", "synchronous_commit=off"]
 
     def _popen(self) -> "subprocess.Popen[bytes]":
@@ -341,10 +344,12 @@ def mtls_server() -> Iterator[MtlsServer]:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """A running cluster; gone at the end."""
+def postgres_server(
+    *, durable: bool = False, options: tuple[str, ...] = ()
+) -> Iterator[PostgresServer]:
+    """A running cluster with these command-line options; gone at the end."""
     with _folder("tillmesh-pg-") as folder:
-        server = PostgresServer(folder, durable=durable)
+        server = PostgresServer(folder, durable=durable, options=options)
         server.start()
         try:
             yield server

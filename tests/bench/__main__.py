@@ -1,6 +1,6 @@
 """`make bench`: speed and memory, each beside its baseline, in one run on this machine.
 
-python -m tests.bench [edge] [journal] [chain] [till] [promotions] [oscar] [demo]
+python -m tests.bench [edge] [journal] [ingest] [chain] [till] [promotions] [oscar] [demo]
 """
 
 import importlib
@@ -11,6 +11,7 @@ SECTIONS = {
     "journal": "journal: append, verify, rebuild",
     "edge": "a sale at the edge, 100,000 products",
     "till": "the till's page in Chromium, 100,000 products",
+    "ingest": "head office takes sales in, beside the raw pipe",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",
     "promotions": "promotions",
     "oscar": "promotions beside django-oscar, the same instances",

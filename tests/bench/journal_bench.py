@@ -1,5 +1,6 @@
 """The journal alone, beside bare SQLite on the same disk."""
 
+import random
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -16,10 +17,11 @@ AT = Reading(1_795_000_000_000, 5, ClockState.TRUSTED)
 EVENTS = 3_000
 
 
-def sale(n: int) -> SaleCompleted:
+def sale(n: int, store: str = "") -> SaleCompleted:
+    draw = random.Random(f"{store}{n}")
     lines = tuple(
         SaleLine(
-            sku=f"P{(n * 10 + i) % 2000:04d}",
+            sku=f"P{draw.randrange(2000):04d}",
             code=f"690123450{i:04d}",
             name={"zh": "红豆面包", "en": "Red bean bread"},
             group="bread",
@@ -31,7 +33,7 @@ def sale(n: int) -> SaleCompleted:
         for i in range(10)
     )
     return SaleCompleted(
-        sale=f"s{n}",
+        sale=f"{store}s{n}",
         receipt_number=f"1-1-{n:06d}",
         till="1",
         shift="x",
