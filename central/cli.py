@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 import structlog
 
 from central import doctor as doctoring
 from central.certcommands import broker_files, invite
-from central.compose import HeadOffice, compose
+from central.compose import HeadOffice, Part, compose
+from central.ingesting import ingest
 from central.people import Person
 from central.safekeeping import COMMANDS, chores_of, held_by_server
 from central.settings import (
@@ -32,6 +34,7 @@ from central.settings import (
     sqlite_url,
     write,
 )
+from central.sharing import INGEST, Duty
 from central.stores import Store
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
@@ -220,15 +223,20 @@ def _make_folder(folder: Path) -> None:
 
 
 @main.command()
+@click.option("--pages", is_flag=True, help="Only the pages, beside ingest workers (PostgreSQL).")
+@click.option("--port", default=0, help="Instead of [http] port: a further process of pages.")
 @click.pass_obj
-def run(path: Path) -> None:
+def run(path: Path, *, pages: bool, port: int) -> None:
     """Serve the pages and keep in touch with the shops, until stopped."""
     settings = load(path)
+    if port:
+        http = msgspec.structs.replace(settings.http, port=port)
+        settings = msgspec.structs.replace(settings, http=http)
     with held_by_server(settings.data_dir):
-        _serve(settings, path)
+        _serve(settings, path, "pages" if pages else "all")
 
 
-def _serve(settings: Settings, path: Path) -> None:
+def _serve(settings: Settings, path: Path, part: Part) -> None:
     from central.web import create_app  # noqa: PLC0415 - only this command needs the pages
     from central.web.machines import MachineServer  # noqa: PLC0415
     from central.web.serving import Server  # noqa: PLC0415
@@ -236,7 +244,11 @@ def _serve(settings: Settings, path: Path) -> None:
     office = compose(settings)
     http, https = office.settings.http, office.settings.https
     server = Server(create_app(office), http.host, http.port)
-    machines = MachineServer(office) if https.port else None
+    machines = MachineServer(office) if https.port and part == "all" else None
+    taking = Duty(office.books.database, INGEST)
+    if part == "all" and not taking():
+        office.books.database.close()
+        raise Refusal("HQ_INGEST_TAKEN")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -249,19 +261,22 @@ def _serve(settings: Settings, path: Path) -> None:
         ) from None
     if machines:
         _serve_machines(machines, office)
-    office.start()
+    office.start(part)
     chores = chores_of(settings, path)
-    chores.start()
+    if part == "all":
+        chores.start()
     click.echo(f"head office of {office.settings.chain}: http://{http.host}:{server.port}")
     if doctoring.broker_fault(office.settings):
         click.echo(doctoring.broker_sentence(office.settings, language()), err=True)
     stopping.wait()
     click.echo("stopping")
-    chores.stop()
+    if part == "all":
+        chores.stop()
     if machines:
         machines.stop()
     server.stop()
     office.stop()
+    taking.close()
 
 
 def _serve_machines(machines: "MachineServer", office: HeadOffice) -> None:
@@ -423,7 +438,7 @@ def doctor(path: Path) -> None:
         sys.exit(1)
 
 
-for command in (*COMMANDS, invite, broker_files):
+for command in (*COMMANDS, ingest, invite, broker_files):
     main.add_command(command)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import DBAPIError
@@ -29,8 +29,10 @@ from central.remedies import Remedies
 from central.repricing import Repricing
 from central.sales import Sales
 from central.settings import Settings
+from central.sharing import Share
 from central.stock import Stock
 from central.stores import Stores
+from central.switchboard import Switchboard
 from central.syncing import Syncing
 from central.telling import tell
 from central.transfers import Transfers
@@ -49,6 +51,7 @@ from protocol.node.sqljournal import SqlJournal, shared_epoch
 from protocol.node.tables import read
 
 SERVERS: Final = frozenset({"https", "broker"})
+Part = Literal["all", "pages", "ingest"]
 GARBAGE = (50_000, 20, 50)  # a group of sales is 50,000 objects, and none of them is a cycle
 
 
@@ -79,6 +82,8 @@ class HeadOffice:
     alarms: Alarms
     syncing: Syncing
     overhearing: Overhearing
+    switchboard: Switchboard | None  # to other processes, on PostgreSQL
+    share: Share | None  # of an ingest worker
 
     def own_pair(self, name: str) -> Path:
         """Head office's own key and certificate: `central`, a worker's, `https` or `broker`.
@@ -91,23 +96,36 @@ class HeadOffice:
         """For a connection to the broker under that name; each process needs its own."""
         return own_context(self.settings, self.clock, lambda: self.enrolment.authority, name)
 
-    def start(self) -> None:
-        """Start the clock, syncing and repricing."""
+    def start(self, part: Part = "all") -> None:
+        """Start the clock and what this process is for.
+
+        `pages` leaves the wire to ingest workers, `ingest` leaves all else to the pages.
+        """
         gc.freeze()  # what was composed lives as long as the process
         gc.set_threshold(*GARBAGE)
         if isinstance(self.clock, NtpClock):
             self.clock.start()
-        self.syncing.start()
-        self.repricing.start()
+        if self.switchboard is not None:
+            self.switchboard.start()
+        if part != "pages":
+            self.syncing.start()
+        if part != "ingest":
+            self.repricing.start()
         self.overhearing.start()
 
     def stop(self) -> None:
         """End them, and close the database."""
+        if self.switchboard is not None:
+            self.switchboard.stop()
+        if self.share is not None:
+            self.share.stop()
         self.overhearing.stop()
         self.repricing.stop()
         self.syncing.stop()
         if isinstance(self.clock, NtpClock):
             self.clock.stop()
+        if self.share is not None:
+            self.share.close()
         self.books.database.close()
 
 
@@ -172,10 +190,19 @@ def _deaf_broker(syncing: Syncing, settings: Settings) -> tuple[str, str]:
     return "ALARM_DENIED" if state.denied else "ALARM_BROKER", f"{mqtt.host}:{mqtt.port}"
 
 
-def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
-    """Open the database, bring it up to date and wire everything; tests give their own clock."""
+def compose(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    share_of: Callable[[Database], Share] | None = None,
+) -> HeadOffice:
+    """Open the database, bring it up to date and wire everything; tests give their own clock.
+
+    `share_of` makes it one of several ingest workers.
+    """
     key = load_key(settings.key_path)
     books = open_books(settings)
+    share = share_of(books.database) if share_of else None
     clock = clock or _ntp_clock(settings, books)
     hub = Hub()
     desk = Desk(
@@ -196,8 +223,14 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         desk,
         key=key,
         react=transfers.react,
-        tls=lambda: own_context(settings, clock, authority, CENTRAL),
+        tls=lambda: own_context(settings, clock, authority, share.name if share else CENTRAL),
+        share=share,
     )
+    overhearing = Overhearing(books)
+    switchboard = None
+    if not books.database.sqlite:
+        switchboard = Switchboard(books.database, hub, origin=random_hex(16), look=overhearing.look)
+        books.listeners.append(switchboard.recorded)
     return HeadOffice(
         settings=settings,
         books=books,
@@ -221,5 +254,7 @@ def compose(settings: Settings, *, clock: Clock | None = None) -> HeadOffice:
         repricing=repricing,
         alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
         syncing=syncing,
-        overhearing=Overhearing(books),
+        overhearing=overhearing,
+        switchboard=switchboard,
+        share=share,
     )

@@ -27,6 +27,7 @@ class Overhearing:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._heard: dict[str, int] = self._heads()
+        self._looking = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         books.listeners.append(self._own)
@@ -46,6 +47,10 @@ class Overhearing:
 
     def look(self) -> int:
         """Tell the listeners what is new; return how many events that was."""
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> int:
         count = 0
         for stream, head in self._heads().items():
             while (after := self._heard.get(stream, 0)) < head:

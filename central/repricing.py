@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from central.recording import Desk
 from central.rulebooks import Rulebooks
+from central.sharing import REPRICE, Duty
 from central.tables import reprice_cursor, reprice_result
 from promotions.basket import BasketLine, Context
 from promotions.engine import PricedBasket, price
@@ -77,6 +78,7 @@ class Repricing:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._mine = Duty(desk.books.database, REPRICE)  # one of several processes follows
         self._rulebooks = Rulebooks()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -99,12 +101,13 @@ class Repricing:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
+        self._mine.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                while self._advance(100)[0] and not self._stopping.is_set():
+                while self._mine() and self._advance(100)[0] and not self._stopping.is_set():
                     pass
             except Unavailable as fault:  # the database is away: the cursor stays, try again
                 log.warning("repricing waits", code=fault.code)

@@ -3,14 +3,17 @@
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
+import structlog
 from sqlalchemy import select
 
 from central import watching
 from central.recording import Desk
+from central.sharing import Share
 from protocol import wire
-from protocol.errors import Corrupt
+from protocol.errors import Corrupt, Unavailable
 from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
 from protocol.ledger import shelf, shelf_skus
 from protocol.node import signing
@@ -20,10 +23,13 @@ from protocol.node.replicator import React, Replicator, Side
 from protocol.node.sending import clk_of
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.tables import READ
-from protocol.topics import Topic, Topics
+from protocol.topics import Topic, Topics, shard_of
 from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
 
+log = structlog.get_logger("syncing")
+
 BEACON_S = 10.0
+REPORT_S = 3.0
 FIGURES_S = 0.05  # first change at once, then at most this often per group
 FIGURES_REST = 19  # of twenty parts of time, the figures take one at most while a backlog comes in
 FIGURES_MAX = 1_500  # per message
@@ -99,6 +105,7 @@ class Syncing:
         key: signing.NodeKey,
         react: React,
         tls: Callable[[], ssl.SSLContext],
+        share: Share | None = None,
     ) -> None:
         books, settings, clock, hub = desk.books, desk.settings, desk.clock, desk.hub
         self._books = books
@@ -109,6 +116,9 @@ class Syncing:
         self._shops: dict[str, Shop] | None = None
         self._figures = Figures()
         self._beacon_at = 0.0
+        self._share = share
+        self._started = False
+        self._reported_at = 0.0
         watching.watch.create_all(books.database.write)
         mqtt = settings.mqtt
         self.replicator = Replicator(
@@ -116,8 +126,8 @@ class Syncing:
             Broker(
                 mqtt.host,
                 mqtt.port,
-                client_id=CENTRAL,
-                username=mqtt.username,
+                client_id=share.name if share else CENTRAL,
+                username=share.name if share and mqtt.tls else mqtt.username,
                 password=mqtt.password(),
                 tls=tls if mqtt.tls else None,
             ),
@@ -134,6 +144,19 @@ class Syncing:
         books.listeners.append(self._recorded)
 
     def _side(self) -> Side:
+        topics, share = self._topics, self._share
+        if share is not None:
+            return msgspec.structs.replace(
+                self._whole_side(),
+                subscriptions=[],
+                state_topic=topics.worker(share.name),
+                hello_topic=lambda peer: topics.dn(peer, "state"),
+                hears=lambda topic: topic.branch == "up" and shard_of(topic.name) in share.shards,
+                tails=lambda: share.leads,
+            )
+        return self._whole_side()
+
+    def _whole_side(self) -> Side:
         topics = self._topics
         return Side(
             node=CENTRAL,
@@ -155,6 +178,7 @@ class Syncing:
 
     def start(self) -> None:
         """Connect and go on for ever."""
+        self._started = True
         self.replicator.start()
 
     def stop(self) -> None:
@@ -162,7 +186,9 @@ class Syncing:
         self.replicator.stop()
 
     def status(self) -> LinkStatus:
-        """From any thread."""
+        """From any thread; in a process of pages, what the ingest workers report."""
+        if not self._started and not self._books.database.sqlite:
+            return self._of_workers()
         state = self.replicator.status()
         return LinkStatus(
             broker_up=state.link_up,
@@ -284,7 +310,74 @@ class Syncing:
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}
                 )
             self._figures.took(group, time.monotonic() - started)
-        if now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
+        self._look_at_leases(now_s)
+        leads = self._share is None or self._share.leads
+        if leads and now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s
             beacon = Beacon(node=CENTRAL, clk=clk_of(self._clock))
             self.replicator.publish(self._topics.all("clock"), wire.sign(beacon, self._key.sign))
+
+    def workers(self) -> list[watching.WorkerReport]:
+        """The ingest workers that spoke lately."""
+        with self._books.database.reading() as connection:
+            return watching.workers(connection, self._clock.read().at_ms)
+
+    def _of_workers(self) -> LinkStatus:
+        found = self.workers()
+        return LinkStatus(
+            broker_up=any(w.broker_up for w in found),
+            greeted=tuple(sorted({peer for w in found for peer in w.greeted})),
+            resends=sum(w.resends for w in found),
+            refused=sum(w.refused for w in found),
+            fault=next((w.fault for w in found if w.fault), "" if found else "no ingest worker"),
+            stopped={k: v for w in found for k, v in w.stopped.items()},
+            denied=any(w.denied for w in found),
+        )
+
+    # -- one of several workers -----------------------------------------------------------------
+
+    def _look_at_leases(self, now_s: float) -> None:
+        """Take over shards that are free, give back what is more than our share."""
+        share = self._share
+        if share is None:
+            return
+        self._report(share, now_s)
+        if not self.replicator.link.up:
+            return
+        gone, fresh = share.look(now_s, self._leave)
+        for shard in gone:
+            self._leave(shard)
+        for shard in fresh:
+            self.replicator.link.follow(self._topics.for_shard(shard))
+        if fresh:
+            for store in self._known():
+                if shard_of(store) in fresh:
+                    self.replicator.introduce(store)
+        if gone or fresh:
+            log.info("shards_leased", worker=share.name, shards=sorted(share.shards))
+
+    def _report(self, share: Share, now_s: float) -> None:
+        if now_s - self._reported_at < REPORT_S:
+            return
+        self._reported_at = now_s
+        state = self.status()
+        report = watching.WorkerReport(
+            name=share.name,
+            seen_ms=self._clock.read().at_ms,
+            broker_up=state.broker_up,
+            denied=state.denied,
+            shards=tuple(sorted(share.shards)),
+            greeted=state.greeted,
+            resends=state.resends,
+            refused=state.refused,
+            fault=state.fault,
+            stopped=state.stopped,
+        )
+        with suppress(Unavailable), self._books.database.begin() as tx:
+            watching.working(tx, report)
+
+    def _leave(self, shard: int) -> None:
+        self.replicator.link.unfollow(self._topics.for_shard(shard))
+        for store in self._known():
+            if shard_of(store) == shard:
+                self.replicator.forget(store)

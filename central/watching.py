@@ -30,6 +30,60 @@ shop_report = Table(
 )
 
 
+ingest_worker = Table(
+    "ingest_worker",
+    watch,
+    Column("name", Text, primary_key=True),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("broker_up", Boolean, nullable=False),
+    Column("denied", Boolean, nullable=False),
+    Column("shards", Text, nullable=False),  # JSON: numbers
+    Column("greeted", Text, nullable=False),  # JSON: shops that answer
+    Column("resends", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("stopped", Text, nullable=False),  # JSON: peer and stream -> reason
+)
+WORKER_SILENT_MS = 15_000
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One ingest worker as it last reported, for the pages of another process."""
+
+    name: str
+    seen_ms: int
+    broker_up: bool
+    denied: bool = False
+    shards: tuple[int, ...] = ()
+    greeted: tuple[str, ...] = ()
+    resends: int = 0
+    refused: int = 0
+    fault: str = ""
+    stopped: dict[str, str] = {}
+
+
+def working(tx: Connection, report: WorkerReport) -> None:
+    """A worker says how it is."""
+    row = msgspec.to_builtins(report)
+    for name in ("shards", "greeted", "stopped"):
+        row[name] = msgspec.json.encode(row[name]).decode()
+    statement = upsert(tx, ingest_worker).on_conflict_do_update(index_elements=["name"], set_=row)
+    tx.execute(statement, row)
+
+
+def workers(connection: Connection, now_ms: int) -> list[WorkerReport]:
+    """The workers that spoke lately, by name."""
+    alive = ingest_worker.c.seen_ms > now_ms - WORKER_SILENT_MS
+    query = select(ingest_worker).where(alive).order_by(ingest_worker.c.name)
+    found = []
+    for row in connection.execute(query).mappings():
+        values = {str(name): value for name, value in row.items()}
+        for name in ("shards", "greeted", "stopped"):
+            values[name] = msgspec.json.decode(values[name])
+        found.append(msgspec.convert(values, WorkerReport))
+    return found
+
+
 class ShopReport(msgspec.Struct, frozen=True, kw_only=True):
     """One shop as it last spoke. `offline(now_ms)` says whether that is too long ago."""
 

@@ -1,7 +1,8 @@
 """Every MQTT topic on one page (sync.md, 2.1).
 
     pos/1/{chain}/up/{shard}/{store}/state|journal|hb|req|ack     a shop speaks
-    pos/1/{chain}/dn/{store}/ack|journal|cmd|rsp                  head office answers one shop
+    pos/1/{chain}/dn/{store}/ack|journal|cmd|rsp|state            head office answers one shop
+    pos/1/{chain}/hq/{worker}/state                               one of several ingest workers
     pos/1/{chain}/all/journal|state|clock                         head office speaks to all
     pos/1/{chain}/zone/{zone}/journal                             live tail of a zone's prices
     pos/1/{chain}/grp/{group}/stock                               stock figures among neighbours
@@ -17,6 +18,7 @@ from protocol.ids import is_id
 
 VERSION = 1
 SHARDS = 64
+UP_LEAVES = ("state", "journal", "hb", "req", "ack")
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -67,7 +69,7 @@ class Topics:
 
     def for_central(self) -> list[str]:
         """What head office subscribes to."""
-        return [f"{self._root}/up/+/+/{leaf}" for leaf in ("state", "journal", "hb", "req", "ack")]
+        return [f"{self._root}/up/+/+/{leaf}" for leaf in UP_LEAVES]
 
     def for_store(self, store: str, zone: str, group: str) -> list[str]:
         """What a shop subscribes to."""
@@ -77,6 +79,14 @@ class Topics:
             self.zone(zone),
             self.group(group),
         ]
+
+    def worker(self, name: str, leaf: str = "state") -> str:
+        """Birth and death of one of head office's ingest workers."""
+        return f"{self._root}/hq/{name}/{leaf}"
+
+    def for_shard(self, shard: int) -> list[str]:
+        """What an ingest worker subscribes to for one shard."""
+        return [f"{self._root}/up/{shard}/+/{leaf}" for leaf in UP_LEAVES]
 
     def parse(self, topic: str) -> Topic | None:
         """Take a topic apart; None when it is not one of ours, or under a wrong shard."""

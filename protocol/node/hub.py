@@ -8,7 +8,7 @@ the books at one mark and listens from another has missed something.
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -31,10 +31,18 @@ class Hub:
         self._queues: set[queue.Queue[Fact]] = set()
         self._name = os.urandom(4).hex()
         self._told = 0
+        self.elsewhere: Callable[[Fact], None] | None = None  # other processes of the same node
 
     def publish(self, topic: str, data: object) -> None:
         """Tell all subscribers; `data` is anything that msgspec can write as JSON."""
         fact = Fact(topic, msgspec.json.encode(data).decode())
+        elsewhere = self.elsewhere
+        if elsewhere is not None:
+            elsewhere(fact)
+        self.deliver(fact)
+
+    def deliver(self, fact: Fact) -> None:
+        """Tell the subscribers of this process only."""
         with self._lock:
             self._told += 1
             waiting = list(self._queues)
@@ -75,6 +83,6 @@ class Hub:
 
     @property
     def subscribers(self) -> int:
-        """How many listen now."""
+        """How many listen now; other processes count as one."""
         with self._lock:
-            return len(self._queues)
+            return len(self._queues) + (self.elsewhere is not None)

@@ -96,6 +96,20 @@ class MqttLink:
         """Give this connection up and make a new one (a half-open link looks alive)."""
         self._ended.set()
 
+    def follow(self, topics: list[str]) -> None:
+        """Subscribe to these too, now and at every later connection."""
+        self._subscriptions = [*self._subscriptions, *topics]
+        client = self._client
+        if client is not None and self.up and topics:
+            client.subscribe([(topic, 1) for topic in topics])
+
+    def unfollow(self, topics: list[str]) -> None:
+        """Hear no more of these."""
+        self._subscriptions = [t for t in self._subscriptions if t not in topics]
+        client = self._client
+        if client is not None and self.up and topics:
+            client.unsubscribe(topics)
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         """Hand over to the connection; False means "not sent", and nothing was queued anywhere."""
         client = self._client
@@ -190,7 +204,8 @@ class MqttLink:
                 self._use_other_protocol()
             self._ended.set()
             return
-        client.subscribe([(topic, 1) for topic in self._subscriptions])
+        if self._subscriptions:
+            client.subscribe([(topic, 1) for topic in self._subscriptions])
         self.up, self.fault, self.denied = True, "", False
         self._on_up()
 

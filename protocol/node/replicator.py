@@ -58,6 +58,8 @@ class Side(msgspec.Struct, frozen=True):
     hears: Callable[[Topic], bool]  # what is not for us is dropped (amqtt delivers too much)
     tick_s: float = 0.1  # how often timers are looked at; arrivals and commits wake at once
     returns_own: bool = False  # head office gives a shop its own lost events back
+    hello_topic: Callable[[str], str] | None = None  # where one peer is greeted, if not all at once
+    tails: Callable[[], bool] = lambda: True  # do we send the shared live tails?
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -121,6 +123,8 @@ class Replicator:
         self.sending = Sending(
             books, key, clock, node=side.node, topics=side.topics, sources_for=side.sources_for
         )
+        self.sending.tails = side.tails
+        self._introduced: set[str] = set()  # peers that know this session
         self._sessions: dict[str, str] = {}  # peer -> its session
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
@@ -229,6 +233,21 @@ class Replicator:
     def _say_hello(self) -> None:
         self._hello_at = time.monotonic()
         self._publish(self.side.state_topic, self._hello(alive=True), retain=True)
+        self._introduced.clear()
+
+    def introduce(self, peer: str) -> None:
+        """Greet one peer on its own topic: it becomes ours, and tells us where it is."""
+        topic_of = self.side.hello_topic
+        if topic_of is None or peer in self._introduced:
+            return
+        if self._publish(topic_of(peer), self._hello(alive=True)):
+            self._introduced.add(peer)
+
+    def forget(self, peer: str) -> None:
+        """Another process speaks with this peer from now on."""
+        self._introduced.discard(peer)
+        self._sessions.pop(peer, None)
+        self.sending.forget(peer)
 
     def _publish(self, topic: str, message: msgspec.Struct, *, retain: bool = False) -> bool:
         return self.link.publish(topic, wire.encode(message), retain=retain)
@@ -311,6 +330,9 @@ class Replicator:
             return
         born = self._sessions.get(peer) != hello.sess
         self._sessions[peer] = hello.sess
+        if born:
+            self._introduced.discard(peer)
+        self.introduce(peer)
         with self.books.database.reading() as connection:
             records = SqlRecords(connection)
             self.sending.greet(peer, hello, records)

@@ -66,6 +66,7 @@ class Sending:
         self._node = node
         self._topics = topics
         self._sources_for = sources_for
+        self.tails: Callable[[], bool] = lambda: True  # do we send the shared live tails?
         self._limits: dict[str, int] = {}  # stream given back to its writer -> up to where
         self._heads: dict[str, int] = {}
         self._unsaved: dict[tuple[str, str], Position] = {}
@@ -92,6 +93,11 @@ class Sending:
             for name, sender in source.senders.items():
                 if peer in (None, name):
                     sender.lost_link()
+
+    def forget(self, peer: str) -> None:
+        """This peer is somebody else's now."""
+        for source in self.sources.values():
+            source.senders.pop(peer, None)
 
     def _source(self, stream: str, records: SqlRecords, *, shared: bool) -> Source:
         if stream not in self.sources:
@@ -191,6 +197,9 @@ class Sending:
         after = source.tail_due(head_seq)
         topic = self._topics.tail(source.stream)
         if after is None or topic is None:
+            return False
+        if not self.tails():  # another worker sends it; if it dies first, its answer is overdue
+            source.tail_sent(_now_ms(), head_seq)
             return False
         batch = self._cut(connection, source.stream, after)
         if batch is None or not publish(topic, batch):
