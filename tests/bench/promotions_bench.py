@@ -2,7 +2,8 @@
 
 Rules in equal parts: percent 5-20, 3 for 2, any 2 for 0.50-2.00 off, any 3 at 80 % of three times
 the mean price; 5 random SKUs each; prices 1.50-49.99; half of the lines from promoted SKUs, 1-4
-pieces each.
+pieces each. Milliseconds are those of the processor, so that other work on the machine does not
+count; on a core of its own they are those of the wall.
 """
 
 import gc
@@ -88,35 +89,36 @@ def timed(rule_set, found):
     gc.freeze()  # as a node does once its rules are compiled
     times, priced = [], []
     for basket in found:
-        begun = time.perf_counter_ns()
+        begun = time.thread_time_ns()
         result = price(basket, rule_set, CONTEXT)
-        times.append((time.perf_counter_ns() - begun) / 1e6)
+        times.append((time.thread_time_ns() - begun) / 1e6)
         priced.append(Answer(result.exact, result.total_discount_minor, result.upper_bound_minor))
     return times, priced
 
 
-def milliseconds(times):
+def milliseconds(times, goal=""):
     middle, high, most = spread(times)
-    return f"p50 {middle:.2f} ms, p99 {high:.2f} ms, max {most:.2f} ms"
+    aim = f"   goal {goal}" if goal else ""
+    return f"p50 {middle:.2f} ms, p99 {high:.2f} ms, max {most:.2f} ms{aim}"
 
 
 def best_of(work, repeats=5):
     times = []
     for _ in range(repeats):
-        begun = time.perf_counter_ns()
+        begun = time.thread_time_ns()
         work()
-        times.append((time.perf_counter_ns() - begun) / 1e6)
+        times.append((time.thread_time_ns() - begun) / 1e6)
     return min(times)
 
 
 def pricing_rows():
     rows = []
-    for name, products in (("2.5", 20_000), ("25", 2_000)):
+    for name, products, goal in (("2.5", 20_000, "0.5 / 2"), ("25", 2_000, "3 / 15")):
         rule_set, found = instance(10_000, 20, products, 11, 400)
         timed(rule_set, found[:20])
         times, priced = timed(rule_set, found)
         exact = sum(each.exact for each in priced)
-        rows.append((f"20 lines, 10,000 rules, {name} per product", milliseconds(times)))
+        rows.append((f"20 lines, 10,000 rules, {name} per product", milliseconds(times, goal)))
         rows.append((f"  proven optimal, {name} per product", f"{exact} of {len(priced)}"))
     return rows
 
@@ -146,8 +148,8 @@ def gap_rows():
     good = sum(gap <= 0.02 for gap in gaps)
     middle, _, worst = spread(gaps)
     return [
-        ("200 rules x 20 lines over 100 products", milliseconds(times)),
-        ("  gap <= 2 %", f"{good} of 100 (median {middle:.2%}, worst {worst:.2%})"),
+        ("200 rules x 20 lines over 100 products", milliseconds(times, "20 for all")),
+        ("  gap <= 2 %", f"{good} of 100 (median {middle:.2%}, worst {worst:.2%})   goal 95"),
     ]
 
 
@@ -159,17 +161,57 @@ def compile_rows():
     basket = [BasketLine(sku="P1", unit_price_minor=500, qty_milli=3000)]
     priced = price(basket, rule_set, CONTEXT)
     fresh = price(basket, rule_set, CONTEXT)
+    whole = best_of(lambda: compile_rules(rules, "UTC"))
+    one = best_of(lambda: rule_set.with_rule(changed))
+    every, why = best_of(priced.outcomes), best_of(lambda: fresh.why_not("R09999"))
     return [
-        ("compile 10,000 rules", f"{best_of(lambda: compile_rules(rules, 'UTC')):.0f} ms"),
-        ("one changed rule of 10,000", f"{best_of(lambda: rule_set.with_rule(changed)):.2f} ms"),
-        ("all outcomes on demand, 10,000 rules", f"{best_of(priced.outcomes):.1f} ms"),
-        ("why not rule R", f"{best_of(lambda: fresh.why_not('R09999')):.3f} ms"),
+        ("compile 10,000 rules", f"{whole:.0f} ms   goal 150"),
+        ("one changed rule of 10,000", f"{one:.2f} ms   goal 1"),
+        ("all outcomes on demand, 10,000 rules", f"{every:.1f} ms   goal 20"),
+        ("why not rule R", f"{why:.3f} ms   goal 1"),
     ]
+
+
+def hard_component(units, seed):
+    """Six bundles of 2 and 3 that overlap (216 states) and a percent rule (reference, section 8).
+
+    Each rule covers about 70 % of the units; all prices differ.
+    """
+    r = random.Random(seed)
+    skus = [f"P{n}" for n in range(units)]
+    covers = [{"skus": [sku for sku in skus if r.random() < 0.7] or skus} for _ in range(7)]
+    made = [{"id": "percent", "type": "percent_off", "percent": 10, "select": covers[6]}]
+    for n, select in enumerate(covers[:6]):
+        effect = {"kind": "free", "on": "cheapest:1"}
+        if n % 2:
+            effect = {"kind": "amount", "off_minor": r.randint(300, 900), "on": "all"}
+        slots = [{"select": select, "qty": 2 + n % 2}]
+        made.append({"id": f"bundle{n}", "type": "bundle", "slots": slots, "effect": effect})
+    prices = r.sample(range(150, 5000), units)
+    basket = [
+        BasketLine(sku=sku, unit_price_minor=minor, qty_milli=1000)
+        for sku, minor in zip(skus, prices, strict=True)
+    ]
+    return compile_rules([parse(each) for each in made], "Asia/Shanghai"), basket
+
+
+def component_rows():
+    rows = []
+    for units in (10, 20, 30):
+        times, exact = [], 0
+        for seed in range(30):
+            rule_set, basket = hard_component(units, 9000 + seed)
+            spent, priced = timed(rule_set, [basket, basket])
+            times.append(spent[1])
+            exact += priced[1].exact
+        figure = f"{milliseconds(times, '5')}, exact {exact} of 30"
+        rows.append((f"one component of 216 states, {units} units", figure))
+    return rows
 
 
 def run() -> list[tuple[str, str]]:
     """All rows that need no third-party peer."""
-    return [*pricing_rows(), *compile_rows(), *gap_rows(), *sizes_rows()]
+    return [*pricing_rows(), *compile_rows(), *component_rows(), *gap_rows(), *sizes_rows()]
 
 
 if __name__ == "__main__":
