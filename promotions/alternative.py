@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from promotions.bounds import later_bound
 from promotions.brackets import best_by_sum, caps_of
 from promotions.local import joined, smallest
-from promotions.phases import Solution, guided, sweep, tracks_of, unwound_plays
+from promotions.phases import Solution, guided, plain, tracks_of, unwound_plays
 from promotions.plays import Candidate, Exhausted, Play, Work
 from promotions.problem import Problem
 from promotions.rough import rough_packing
@@ -36,7 +36,6 @@ SEARCH_MAX: Final = 60_000  # a component beyond this is not searched outcome by
 COMBINED_MAX: Final = 1_500  # sums of component outcomes that are written out one by one
 COMBINE_SHARE: Final = 20  # of the budget, where nothing cheaper settles them
 TRACKS_PLAIN: Final = 16  # more rules tied together than this are not tried without prices
-WIDTH: Final = 400  # states kept per line by the first, unguided pass
 
 
 class Found(NamedTuple):
@@ -165,7 +164,10 @@ def _best_part(problem: Problem, part: Part, nobody: Watched, work: Work) -> tup
         if found is not None:
             return found
     solution = None if problem.levels else _swept(part, work)
-    if solution is None and not problem.levels:
+    unproven = solution is None or (
+        solution.upper_bound > solution.total and search_size(part) <= SEARCH_MAX
+    )
+    if unproven and not problem.levels:
         found = _by_states(problem, part, nobody, work)
         if found is not None:
             return found
@@ -197,16 +199,15 @@ def _swept(part: Part, work: Work) -> Solution | None:
     choices = tracks_of(part)
     if choices is None:
         return None
-    own = work.part(4)
     known: Solution | None = None
     if len(choices[0]) <= TRACKS_PLAIN:
         with suppress(Exhausted):
-            known = sweep(part, choices, own, WIDTH)
-    work.settle(own)
+            known = plain(part, choices, work)
     if known is not None and known.upper_bound >= 0:
         return known
-    if known is None:
-        known = rough_packing(part, levels=False)
+    rough = rough_packing(part, levels=False)
+    if known is None or known.total < rough.total:
+        known = rough
     return guided(part, choices, work, known)
 
 

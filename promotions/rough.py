@@ -1,6 +1,7 @@
 """When no exact method fits the budget: take the densest plays first, and bound the rest."""
 
 from contextlib import suppress
+from math import comb
 
 from promotions.bounds import goods_bound
 from promotions.kinds.bundle import Bundle
@@ -17,6 +18,7 @@ from promotions.plays import (
 from promotions.search import Part
 
 PLAYS_MAX = 2_000
+PLAYS_FEW = 300
 LINES_FEW = 40
 
 
@@ -29,10 +31,7 @@ def _options(candidate: Candidate) -> list[Play]:
             if terms.retailer:
                 made.extend(retailer_plays(candidate))
             else:
-                few = sorted(candidate.lines, key=lambda line: (-line.p, line.index))[:LINES_FEW]
-                few.sort(key=lambda line: line.index)
-                near = Candidate(candidate.live, candidate.bit, few)
-                made.extend(applications(near, Work(PLAYS_MAX)))
+                made.extend(_single_applications(candidate, terms))
         return made
     most = candidate.live.rule.limits.max_units
     left = sum(line.n for line in candidate.lines) if most is None else most
@@ -42,6 +41,22 @@ def _options(candidate: Candidate) -> list[Play]:
         left -= counts[-1]
     covered = covering(candidate, counts)
     return [covered] if covered is not None else []
+
+
+def _single_applications(candidate: Candidate, terms: Bundle) -> list[Play]:
+    """Those of the dearest lines, and those of neighbours by price: what is rewarded is dear."""
+    dear = sorted(candidate.lines, key=lambda line: (-line.p, line.index))
+    size = sum(slot.qty for slot in terms.slots)
+    if len(terms.slots) > 1 or comb(len(dear) + size - 1, size) <= PLAYS_FEW:
+        groups = [dear[:LINES_FEW]]
+    else:
+        near = max(2, size)
+        groups = [dear[at : at + near] for at in range(max(1, len(dear) - near + 1))]
+    made: list[Play] = []
+    for few in groups:
+        own = Candidate(candidate.live, candidate.bit, sorted(few, key=lambda line: line.index))
+        made.extend(applications(own, Work(PLAYS_MAX)))
+    return made
 
 
 class _Taken:

@@ -8,7 +8,7 @@ and every smallest set of applied rules that reaches it (ties go to fewer rules)
 
 from collections.abc import Iterable, Sequence
 from math import comb, prod
-from typing import Any
+from typing import Any, Final
 
 from promotions.kinds.bundle import Bundle
 from promotions.lines import Line
@@ -25,6 +25,7 @@ from promotions.plays import (
 Entry = tuple[int, int, Alternatives]  # saving of this level, saving nobody looks at, ties
 States = dict[int, Entry]
 SIZE_MAX = 10**9
+STATE_COST: Final = 4  # one state here costs what so many cost in a search line by line
 START: States = {0: (0, 0, NO_PLAY)}
 
 
@@ -127,11 +128,16 @@ def play_applications(
         level = play.total if levels else 0
         for start in list(grown_states):
             lev, ins, ties = grown_states[start]
-            key = start + add
+            key, behind = start + add, 0
             while not (key + bias) & guard:
-                work.spend()
-                lev, ins, ties = lev + level, ins + rest, grown(ties, play)
-                merge(grown_states, key, (lev, ins, ties))
+                work.spend(STATE_COST)
+                lev, ins, behind = lev + level, ins + rest, behind + 1
+                known = grown_states.get(key)
+                if known is None or (lev, ins) >= known[:2]:
+                    for _ in range(behind):
+                        ties = grown(ties, play)
+                    behind = 0
+                    merge(grown_states, key, (lev, ins, ties))
                 key += add
     if not tally and not total:
         return grown_states
@@ -154,7 +160,7 @@ def play_once(
         for start, (lev, ins, ties) in starts:
             key = start + add
             if not (key + bias) & guard:
-                work.spend()
+                work.spend(STATE_COST)
                 merge(after, key, (lev + level, ins + rest, grown(ties, play)))
     return after
 

@@ -5,8 +5,9 @@ lines come by falling price: grouping neighbours is best for the customer. A tie
 quantity covered so far (up to the tier it aims at), a rule with max_units the units.
 
 Gains are in units of 1/`scale` so that percentages stay whole. Where a bundle's percentage is
-rounded per application, a completed application gains the most that rounding can add: the search
-then finds an upper bound, and what it found is counted again exactly.
+rounded per application, or goods may be cheaper than the amount off, a completed application gains
+the most that it can: the search then finds an upper bound, and what it found is counted again
+exactly.
 """
 
 from collections.abc import Sequence
@@ -153,10 +154,9 @@ def bundle_track(candidate: Candidate) -> BundleTrack | None:
         track = BundleTrack(candidate, size, paid, {line.index: (line.p, 1) for line in lines})
         track.bonus = (-bundle.figure, 1)
         return track
-    if _cheapest(lines, paid) < bundle.figure:
-        return None
     track = BundleTrack(candidate, size, paid, {line.index: (0, 1) for line in lines})
     track.bonus = (bundle.figure, 1)
+    track.tight = _cheapest(lines, paid) >= bundle.figure  # cheaper goods give only their price
     return track
 
 
