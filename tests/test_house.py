@@ -168,7 +168,7 @@ def test_every_action_that_is_asked_for_is_in_the_table() -> None:
 
 def test_tests_lie_where_they_belong() -> None:
     folders = {"bench", "central", "contracts", "data", "deploy", "devices", "edge"}
-    folders |= {"journeys", "promotions", "protocol", "simulation"}
+    folders |= {"chaos", "fuzz", "journeys", "powercuts", "promotions", "protocol", "simulation"}
     tests = ROOT / "tests"
     assert {p.name for p in tests.iterdir() if p.is_dir()} - {"__pycache__"} <= folders
     names = [p.name for p in tests.rglob("*.py")]
