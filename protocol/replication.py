@@ -26,6 +26,7 @@ from protocol.wire import BATCH_EVENTS_MAX, PROTOCOL, Batch, Cursor
 WINDOW_BATCHES_MAX = 4
 RTO_MS_MIN = 2_000
 RTO_MS_MAX = 60_000
+SESSIONS_OVER_MAX = 64  # remembered per peer
 
 
 class Records(Protocol):
@@ -148,7 +149,7 @@ class Sender:
         self.stream = stream
         self.acked = ORIGIN
         self.greeted = False
-        self.stopped = ""  # the follower refused our stream; only a new greeting goes on
+        self.stopped = ""  # the follower refused our stream; a greeting or some time goes on
         self.sent_seq = 0
         self.flights: deque[Flight] = deque()
         self.window = WINDOW_BATCHES_MAX
@@ -157,6 +158,7 @@ class Sender:
         self.resends = 0
         self._srtt_ms: float | None = None
         self._retreat: int | None = None
+        self._again_ms = 0
 
     def greet(self, cursor: Cursor, records: Records) -> None:
         """The follower said how far it is; start from there, whatever was under way before."""
@@ -173,7 +175,9 @@ class Sender:
             self.greet(cursor, records)
             return True
         if cursor.status == "refused":
+            # Perhaps it was only altered on its way, by whoever can write to the broker.
             self.stopped = cursor.reason or "refused"
+            self._again_ms = now_ms + RTO_MS_MAX
             self.flights.clear()
             return False
         if cursor.status == "busy":
@@ -243,20 +247,63 @@ class Sender:
         self.flights.append(Flight(last_seq, now_ms))
 
     def tick(self, now_ms: int) -> bool:
-        """Rewind to the acknowledged place when an answer is overdue; True if it did."""
+        """Rewind to the acknowledged place when an answer is overdue; True if it did.
+
+        A refused stream is tried again once a minute.
+        """
+        if self.stopped and now_ms >= self._again_ms:
+            self.stopped = ""
+            self._rewind()
         if not self.flights or now_ms - self.flights[0].sent_ms < self.rto_ms:
             return False
+        self._rewind()
+        self.rto_ms = min(RTO_MS_MAX, self.rto_ms * 2)
+        return True
+
+    def _rewind(self) -> None:
         self.flights.clear()
         self.sent_seq = self.acked.seq if self._retreat is None else self._retreat
-        self.rto_ms = min(RTO_MS_MAX, self.rto_ms * 2)
         self.resends += 1
-        return True
 
     def lost_link(self) -> None:
         """The connection is gone: nothing is under way, and the follower must greet anew."""
         self.greeted = False
         self.flights.clear()
         self.sent_seq = self.acked.seq
+
+
+class Sessions:
+    """Which connection of each peer is the present one; one that is over never comes back.
+
+    A greeting that was overtaken by a later one, or replayed by a rogue, would otherwise make this
+    node answer nobody: the peer would wait, and hear no news until it speaks itself. Processes
+    that speak as one peer (head office's ingest workers) take turns, and do come back.
+    """
+
+    def __init__(self, *, take_turns: bool = False) -> None:
+        self._take_turns = take_turns
+        self._present: dict[str, str] = {}
+        self._over: dict[str, deque[str]] = {}
+
+    def of(self, peer: str) -> str:
+        """The peer's session; empty before its first greeting."""
+        return self._present.get(peer, "")
+
+    def forget(self, peer: str) -> None:
+        """Another process speaks with this peer from now on."""
+        self._present.pop(peer, None)
+        self._over.pop(peer, None)
+
+    def begin(self, peer: str, session: str) -> bool:
+        """A greeting came; False if it belongs to a session that is over."""
+        over = self._over.setdefault(peer, deque(maxlen=SESSIONS_OVER_MAX))
+        if session in over and not self._take_turns:
+            return False
+        before = self._present.get(peer)
+        if before not in (None, session):
+            over.append(before)
+        self._present[peer] = session
+        return True
 
 
 class Source:

@@ -27,7 +27,7 @@ from protocol.node.ntpclock import random_hex
 from protocol.node.refusing import Refusals
 from protocol.node.sending import Sending, cursor_at
 from protocol.node.sqljournal import Recorded, SqlRecords
-from protocol.replication import Accepted, Gap, Known, judge
+from protocol.replication import Accepted, Gap, Known, Sessions, judge
 from protocol.topics import Topic, Topics
 from protocol.wire import Ack, Batch, Cursor, Hello
 
@@ -125,7 +125,7 @@ class Replicator:
         )
         self.sending.tails = side.tails
         self._introduced: set[str] = set()  # peers that know this session
-        self._sessions: dict[str, str] = {}  # peer -> its session
+        self._sessions = Sessions(take_turns=not side.returns_own)
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
         self._greetings: dict[str, list[float]] = {}  # peer -> when, lately
@@ -246,7 +246,7 @@ class Replicator:
     def forget(self, peer: str) -> None:
         """Another process speaks with this peer from now on."""
         self._introduced.discard(peer)
-        self._sessions.pop(peer, None)
+        self._sessions.forget(peer)
         self.sending.forget(peer)
 
     def _publish(self, topic: str, message: msgspec.Struct, *, retain: bool = False) -> bool:
@@ -324,12 +324,13 @@ class Replicator:
 
     def _greeted(self, peer: str, hello: Hello) -> None:
         if not hello.alive:
-            if self._sessions.get(peer) == hello.sess:
+            if self._sessions.of(peer) == hello.sess:
                 self.sending.lost(peer)
             self.on_hello(peer, hello)
             return
-        born = self._sessions.get(peer) != hello.sess
-        self._sessions[peer] = hello.sess
+        born = self._sessions.of(peer) != hello.sess
+        if not self._sessions.begin(peer, hello.sess):
+            return
         if born:
             self._introduced.discard(peer)
         self.introduce(peer)
@@ -425,7 +426,7 @@ class Replicator:
     def _send_ack(self, peer: str, cursors: list[Cursor]) -> None:
         ack = Ack(
             node=self.side.node,
-            sess=self._sessions.get(peer, ""),
+            sess=self._sessions.of(peer),
             now=self.clock.read().at_ms,
             cursors=tuple(cursors),
         )

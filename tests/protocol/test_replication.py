@@ -17,6 +17,7 @@ from protocol.replication import (
     Gap,
     Known,
     Sender,
+    Sessions,
     Source,
     cut,
     judge,
@@ -202,11 +203,23 @@ def test_refused_stops_until_a_new_greeting() -> None:
     sender.on_ack(1, told(ORIGIN, status="refused", reason="CHAIN_BROKEN"), store)
     assert sender.stopped == "CHAIN_BROKEN"
     assert sender.due(14) is None
-    assert not sender.tick(10**9)
     sender.on_ack(1, told(ORIGIN, status="refused"), store)
     assert sender.stopped == "refused"
     sender.greet(told(ORIGIN), store)
     assert sender.due(14) == 0
+
+
+def test_a_refused_stream_is_tried_again_once_a_minute() -> None:
+    """A batch that was altered on its way must not stop a shop for good."""
+    store = holding(WHOLE)
+    sender = greeted(store, TRUNK[2].position)
+    sender.sent(0, 6)
+    sender.on_ack(1_000, told(TRUNK[2].position, status="refused"), store)
+    assert not sender.tick(1_000 + RTO_MS_MAX - 1)
+    assert sender.due(14) is None
+    assert not sender.tick(1_000 + RTO_MS_MAX)
+    assert not sender.stopped
+    assert sender.due(14) == 3
 
 
 def test_a_gap_starts_again_after_the_followers_place() -> None:
@@ -375,3 +388,26 @@ def test_cuts_are_bounded_and_lose_nothing(start: int, events_max: int, bytes_ma
         assert len(part) == 1 or sum(len(e.data) for e in part) <= bytes_max
         left = left[len(part) :]
     assert cut([], events_max=1, bytes_max=1) == ()
+
+
+# -- sessions -----------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_over_does_not_come_back() -> None:
+    """Its greeting was overtaken by the next one, or somebody plays it again."""
+    sessions = Sessions()
+    assert sessions.of("a") == ""
+    assert sessions.begin("a", "one")
+    assert sessions.begin("a", "one")  # greets again
+    assert sessions.begin("a", "two")
+    assert not sessions.begin("a", "one")
+    assert sessions.of("a") == "two"
+    assert sessions.begin("b", "one")  # another's session may be called the same
+    sessions.forget("a")
+    assert sessions.begin("a", "one")
+
+
+def test_processes_that_take_turns_come_back() -> None:
+    sessions = Sessions(take_turns=True)
+    assert all(sessions.begin("central", s) for s in ("one", "two", "one"))
+    assert sessions.of("central") == "one"
