@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from protocol.journal import ORIGIN, Position, Stored, chain
 from protocol.node.tables import fork, journal
 from protocol.replication import cut
-from protocol.wire import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Cursor
+from protocol.wire import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, NUMBER_MAX, Batch, Cursor
 
 AGAIN_MS = 2_000
 AGAIN_MS_MAX = 60_000
@@ -22,8 +22,8 @@ Cut = Callable[[str, Position, tuple[Stored, ...]], Batch]
 class _Return(msgspec.Struct):
     peer: str
     stream: str
+    seq: int  # up to here the peer has it
     branch: int = 0  # the one under way
-    seq: int = 0  # up to here the peer has it
     awaits: str = ""  # the hash that the batch under way ends with
     sent_ms: int = 0
     wait_ms: int = AGAIN_MS
@@ -35,15 +35,22 @@ class Returning:
     def __init__(self) -> None:
         self._returns: dict[tuple[str, str], _Return] = {}
 
-    def greet(self, connection: Connection, peer: str, stream: str) -> None:
-        """A writer is back, and may have been set back again: offer it all branches."""
-        forks = connection.execute(select(fork.c.stream).where(fork.c.stream == stream)).first()
-        if forks is not None:
-            self._returns[peer, stream] = _Return(peer, stream)
+    def greet(
+        self, connection: Connection, peer: str, stream: str, *, on_main_line: bool = True
+    ) -> None:
+        """A writer is back, and may have been set back again: offer it all branches.
+
+        A machine whose disk was copied stands on a side branch: it lacks our main line too.
+        """
+        first = select(func.min(fork.c.parent_seq)).where(fork.c.stream == stream)
+        parent_seq = connection.execute(first).scalar()
+        if parent_seq is not None:
+            after_seq = NUMBER_MAX if on_main_line else int(parent_seq)
+            self._returns[peer, stream] = _Return(peer, stream, after_seq)
 
     def forked(self, peer: str, stream: str) -> None:
         """A fork was just kept: its writer lacks the branch that gave way."""
-        self._returns[peer, stream] = _Return(peer, stream)
+        self._returns[peer, stream] = _Return(peer, stream, NUMBER_MAX)
 
     def acked(self, peer: str, cursor: Cursor) -> bool:
         """Was this the answer to a batch of ours?"""
@@ -72,18 +79,15 @@ class Returning:
     def _next(self, connection: Connection, one: _Return) -> tuple[Stored, ...]:
         c = journal.c
         while True:
-            if one.branch:
-                rows = connection.execute(
-                    select(c.epoch, c.seq, c.hash, c.data)
-                    .where(c.stream == one.stream, c.branch == one.branch, c.seq > one.seq)
-                    .order_by(c.seq)
-                    .limit(BATCH_EVENTS_MAX)
-                ).all()
-                events = [
-                    Stored(one.stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows
-                ]
-                if events:
-                    return cut(events, events_max=BATCH_EVENTS_MAX, bytes_max=BATCH_BYTES_MAX)
+            rows = connection.execute(
+                select(c.epoch, c.seq, c.hash, c.data)
+                .where(c.stream == one.stream, c.branch == one.branch, c.seq > one.seq)
+                .order_by(c.seq)
+                .limit(BATCH_EVENTS_MAX)
+            ).all()
+            events = [Stored(one.stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
+            if events:
+                return cut(events, events_max=BATCH_EVENTS_MAX, bytes_max=BATCH_BYTES_MAX)
             later = select(func.min(c.branch)).where(c.stream == one.stream, c.branch > one.branch)
             branch = connection.execute(later).scalar()
             if branch is None:

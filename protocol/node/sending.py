@@ -116,9 +116,9 @@ class Sending:
         """A shop restored from a backup lacks its own newest events: we are its backup."""
         records = SqlRecords(connection)
         for told in heads:
-            self._returning.greet(connection, peer, told.stream)
             ours = records.head(told.stream)
             known = told.upto == 0 or records.hash_at(told.stream, told.upto) == told.hash
+            self._returning.greet(connection, peer, told.stream, on_main_line=known)
             self._limits[told.stream] = ours.seq if known and ours.seq > told.upto else 0
             source = self._source(told.stream, records, shared=False)
             source.follower(peer).greet(told, records)

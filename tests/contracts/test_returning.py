@@ -1,0 +1,77 @@
+"""After a fork each machine of a shop gets back what it lacks of its own journal."""
+
+from collections.abc import Callable, Sequence
+
+from protocol.journal import Position, Stored
+from protocol.node.books import Books
+from protocol.node.returning import Returning
+from protocol.wire import Batch, Cursor
+from tests.builders import EPOCHS, branch, make_batch, received
+from tests.contracts.reading import kept
+
+S = "shop/a"
+TRUNK = branch(S, [received("t1"), received("t2")])
+MINE = branch(S, [received("m1"), received("m2")], after=TRUNK[-1].position)
+COPY = branch(S, [received("c1")], after=TRUNK[-1].position, epoch=EPOCHS[1])
+LATER = branch(S, [received("m3")], after=MINE[-1].position)
+
+
+def _make(_stream: str, previous: Position, events: Sequence[Stored]) -> Batch:
+    return make_batch(events, prev=previous.hash)
+
+
+def _returned(books: Books, returning: Returning) -> list[str]:
+    """All that is given back, each batch acknowledged."""
+    hashes: list[str] = []
+    now_ms = 0
+    while True:
+        now_ms += 10_000
+        with books.database.reading() as connection:
+            due = returning.due(connection, now_ms, _make)
+        if not due:
+            return hashes
+        for _, batch in due:
+            hashes.append(batch.last)
+            end = Cursor(
+                stream=S, epoch=batch.epoch, upto=batch.first + batch.n - 1, hash=batch.last
+            )
+            assert returning.acked("a", end)
+
+
+def _forked(boot: Callable[[str, int], Books]) -> Books:
+    """The copied disk came second, so its line is head office's main one."""
+    books = boot("central", 50)
+    kept(books, TRUNK)
+    kept(books, MINE, prev=TRUNK[-1].position.hash)
+    kept(books, COPY)
+    kept(books, LATER, prev=MINE[-1].position.hash)
+    return books
+
+
+def test_a_machine_on_the_side_branch_gets_the_main_line_too(
+    boot: Callable[[str, int], Books],
+) -> None:
+    books = _forked(boot)
+    returning = Returning()
+    with books.database.reading() as connection:
+        returning.greet(connection, "a", S, on_main_line=False)
+    assert _returned(books, returning) == [COPY[-1].position.hash, LATER[-1].position.hash]
+
+
+def test_a_machine_on_the_main_line_gets_what_gave_way(
+    boot: Callable[[str, int], Books],
+) -> None:
+    books = _forked(boot)
+    returning = Returning()
+    with books.database.reading() as connection:
+        returning.greet(connection, "a", S)
+    assert _returned(books, returning) == [LATER[-1].position.hash]
+
+
+def test_without_a_fork_nothing_is_given_back(boot: Callable[[str, int], Books]) -> None:
+    books = boot("central", 50)
+    kept(books, TRUNK)
+    returning = Returning()
+    with books.database.reading() as connection:
+        returning.greet(connection, "a", S, on_main_line=False)
+    assert _returned(books, returning) == []
