@@ -49,7 +49,14 @@ bench: setup ## speed and memory, beside their baselines, in one run
 	@$(PY) -c "import oscar" 2>/dev/null || $(PY) -m pip install -q -c constraints.txt django-oscar
 	@$(PY) -m tests.bench
 
-sim: setup ## a whole virtual shop of devices, with a page
+devices: setup ## a whole virtual shop of devices, with a page
 	@$(PY) -m devices.sim
 
-.PHONY: help setup translations demo demo-check test nightly lint fmt check bench sim
+SEEDS ?= 200
+sim: setup ## a chain under every fault, in virtual time: make sim SEEDS=5000
+	@$(PY) -m tests.simulation --seeds $(SEEDS)
+
+mutants: setup ## does the simulation find the bugs that were made on purpose?
+	@$(PY) -m tests.simulation --mutants
+
+.PHONY: help setup translations demo demo-check test nightly lint fmt check bench devices sim mutants

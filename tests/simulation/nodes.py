@@ -9,21 +9,23 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from protocol import wire
-from protocol.clock import ClockState, Reading
+from protocol.clock import Clock
 from protocol.codec import Draft, body_of, decode
 from protocol.errors import Corrupt
 from protocol.events import Event
 from protocol.ids import CENTRAL, shop_stream, to_stream
 from protocol.journal import ORIGIN, Position, Stored
-from protocol.replication import Accepted, Gap, Known, Sender, Source, cut, judge
+from protocol.replication import Accepted, Gap, Known, Sender, Sessions, Source, cut, judge
 from protocol.topics import Topics
 from protocol.wire import Ack, Batch, Clk, Cursor, Hello
-from tests.simulation.stores import Store
+from tests.simulation.stores import Full, ListStore
 
 TOPICS = Topics("sim")
 GREET_AGAIN_MS = 2_000
 GAP_QUIET_MS = 500
 BATCH_EVENTS = 12  # small, so that windows and batches matter
+CHECKPOINT_MS = 10_000  # how often a shop notes what head office holds
+KEEPS_MS = 90_000  # a shop prunes only what head office has held for longer; its backups are newer
 
 
 def sign_as(node: str) -> Callable[[bytes], str]:
@@ -43,19 +45,22 @@ class Node:
     def __init__(
         self,
         name: str,
-        store: Store,
+        store: ListStore,
         *,
+        clock: Clock,
         send: Callable[[str, bytes, bool], bool],
         random_hex: Callable[[], str],
         shops: Sequence[str],
     ) -> None:
         self.name = name
         self.store = store
+        self.clock = clock
         self.shops = shops
         self.central = name == CENTRAL
         self.up = False  # connected to the broker
         self.session = ""
-        self.refusals: list[str] = []
+        self.refusals: list[tuple[str, bytes]] = []  # why, and what was not taken
+        self.pruned = 0
         self.on_kept: Callable[[Node, Sequence[Stored]], None] = lambda *_: None
         self.crash_in_keep: Callable[[], str] = lambda: ""
         self._send = send
@@ -66,9 +71,10 @@ class Node:
         """What a power cut takes from memory."""
         self.sources: dict[str, Source] = {}
         self._limits: dict[str, int] = {}
-        self._sessions: dict[str, str] = {}
+        self._sessions = Sessions(take_turns=not self.central)
         self._gaps: dict[str, tuple[Position, int]] = {}
         self._hello_ms = 0
+        self._checkpoints: list[tuple[int, Position]] = []
         self.inbox: list[tuple[str, bytes]] = []
 
     # -- who is who -------------------------------------------------------------------------
@@ -138,7 +144,7 @@ class Node:
     def turn(self, now_ms: int) -> None:
         """Take what came, keep it in one transaction, answer, then send what is due."""
         messages, self.inbox = self.inbox, []
-        group: list[tuple[str, Batch]] = []
+        group: list[tuple[str, Batch, bytes]] = []
         for name, payload in messages:
             topic = TOPICS.parse(name)
             assert topic is not None
@@ -146,33 +152,34 @@ class Node:
             try:
                 if topic.leaf == "journal":
                     batch = wire.decode(Batch, payload)
-                    self._check(batch, peer)
-                    assert self._accepts(peer, batch.stream)
-                    group.append((peer, batch))
+                    self._check(batch, peer, batch.stream)
+                    group.append((peer, batch, payload))
                 elif topic.leaf == "ack":
                     self._acked(peer, wire.decode(Ack, payload), now_ms)
                 else:
                     self._greeted(peer, wire.decode(Hello, payload), now_ms)
             except Corrupt as fault:
-                self.refusals.append(str(fault))
+                self.refusals.append((str(fault), payload))
         self._ingest(group, now_ms)
         self._tick(now_ms)
         if self.up:
             self._pump(now_ms)
+        self.prune(now_ms)
 
-    def _check(self, message: Batch | Ack | Hello, peer: str) -> None:
-        if message.node != peer:
-            raise Corrupt("MESSAGE_UNREADABLE", detail="another's topic")
+    def _check(self, message: Batch | Ack | Hello, peer: str, stream: str = "") -> None:
+        if message.node != peer or (stream and not self._accepts(peer, stream)):
+            raise Corrupt("MESSAGE_UNREADABLE", detail="another's topic or stream")
         wire.check_signature(message, lambda data, sig: sign_as(peer)(data) == sig)
 
     def _greeted(self, peer: str, hello: Hello, now_ms: int) -> None:
         self._check(hello, peer)
         if not hello.alive:
-            if self._sessions.get(peer) == hello.sess:
+            if self._sessions.of(peer) == hello.sess:
                 self._lost(peer)
             return
-        born = self._sessions.get(peer) != hello.sess
-        self._sessions[peer] = hello.sess
+        born = self._sessions.of(peer) != hello.sess
+        if not self._sessions.begin(peer, hello.sess):
+            return
         told = {c.stream: c for c in (*hello.cursors, *hello.heads)}
         for stream, shared in self._sources_for(peer):
             source = self._source(stream, shared=shared)
@@ -212,36 +219,41 @@ class Node:
 
     # -- keeping ----------------------------------------------------------------------------
 
-    def _ingest(self, group: list[tuple[str, Batch]], now_ms: int) -> None:
+    def _ingest(self, group: list[tuple[str, Batch, bytes]], now_ms: int) -> None:
         if not group:
             return
         answers: dict[str, dict[str, Cursor]] = {}
         kept: list[Stored] = []
         crash = self.crash_in_keep()
-        with self.store.begin() as tx:
-            for peer, batch in group:
-                try:
-                    verdict = judge(batch, tx)
-                except Corrupt as fault:
-                    self.refusals.append(str(fault))
-                    head = tx.head(batch.stream)
-                    answers.setdefault(peer, {})[batch.stream] = cursor_at(
-                        batch.stream, head, status="refused", reason=fault.code
-                    )
-                    continue
-                if isinstance(verdict, Accepted):
-                    tx.keep(verdict)
-                    kept += verdict.events
-                    self._react(tx, verdict.events)
-                cursor = self._answer(batch.stream, verdict, now_ms)
-                if cursor is not None:
-                    answers.setdefault(peer, {})[batch.stream] = cursor
-            self.before_commit(answers, now_ms)
-            tx.fault_point(crash == "before")
+        try:
+            with self.store.begin() as tx:
+                for peer, batch, payload in group:
+                    cursor = self._take(tx, batch, payload, kept, now_ms)
+                    if cursor is not None:
+                        answers.setdefault(peer, {})[batch.stream] = cursor
+                self.before_commit(answers, now_ms)
+                tx.fault_point(crash == "before")
+        except Full:
+            return  # no acknowledgement: they will send again
+        if kept:
+            self.on_kept(self, kept)  # what is coming stands in the tables, whatever happens now
         self.store.fault_point(crash == "after")
         self.after_commit(answers, now_ms)
-        if kept:
-            self.on_kept(self, kept)
+
+    def _take(
+        self, tx: ListStore, batch: Batch, payload: bytes, kept: list[Stored], now_ms: int
+    ) -> Cursor | None:
+        try:
+            verdict = judge(batch, tx)
+        except Corrupt as fault:
+            self.refusals.append((str(fault), payload))
+            head = tx.head(batch.stream)
+            return cursor_at(batch.stream, head, status="refused", reason=fault.code)
+        if isinstance(verdict, Accepted):
+            tx.keep(verdict)
+            kept += verdict.events
+            self._react(tx, verdict.events)
+        return self._answer(batch.stream, verdict, now_ms)
 
     def before_commit(self, answers: dict[str, dict[str, Cursor]], now_ms: int) -> None:
         """Nothing: an acknowledgement before the commit would be a lie."""
@@ -260,7 +272,7 @@ class Node:
         fork = isinstance(verdict, Accepted) and verdict.fork
         return cursor_at(stream, verdict.tip, status="fork" if fork else "ok")
 
-    def _react(self, tx: Store, events: Sequence[Stored]) -> None:
+    def _react(self, tx: ListStore, events: Sequence[Stored]) -> None:
         """Head office forwards transfers, in the same transaction."""
         if not self.central:
             return
@@ -269,12 +281,12 @@ class Node:
         for event in events:
             envelope = decode(event.data)
             for stream, body, id_ in forwarded(envelope, body_of(envelope)):
-                tx.append(stream, [draft(id_, body)])
+                tx.append(stream, [self.draft(id_, body)])
 
     def _send_ack(self, peer: str, cursors: list[Cursor], now_ms: int) -> None:
         ack = Ack(
             node=self.name,
-            sess=self._sessions.get(peer, ""),
+            sess=self._sessions.of(peer),
             now=now_ms,
             cursors=tuple(cursors),
         )
@@ -326,6 +338,7 @@ class Node:
         return True
 
     def _cut(self, stream: str, after_seq: int, now_ms: int) -> Batch | None:
+        after_seq = max(after_seq, self.store.low(stream))  # pruned: the other side has it
         rows = self.store.line(stream, max(0, after_seq - 1), BATCH_EVENTS + 2)
         previous = ORIGIN
         if after_seq:
@@ -335,7 +348,7 @@ class Node:
         events = cut(rows, events_max=BATCH_EVENTS, bytes_max=wire.BATCH_BYTES_MAX)
         if not events:
             return None
-        last = events[-1].position
+        last, reading = events[-1].position, self.clock.read()
         batch = Batch(
             node=self.name,
             epoch=last.epoch,
@@ -345,11 +358,34 @@ class Node:
             prev=previous.hash,
             last=last.hash,
             sent=now_ms,
-            clk=Clk("trusted", 5, now_ms),
+            clk=Clk(reading.state.value, reading.u_ms, reading.at_ms),
             events=tuple(msgspec.Raw(e.data) for e in events),
         )
         return wire.sign(batch, sign_as(self.name))
 
+    def draft(self, id_: str, body: Event) -> Draft:
+        """An event at this node's time."""
+        return Draft(id=id_, body=body, at=self.clock.read())
 
-def draft(id_: str, body: Event) -> Draft:
-    return Draft(id=id_, body=body, at=Reading(1, 5, ClockState.TRUSTED))
+    def acked(self) -> Position:
+        """How far head office has acknowledged this shop's journal."""
+        source = self.sources.get(shop_stream(self.name))
+        sender = source.senders.get(CENTRAL) if source else None
+        return sender.acked if sender else ORIGIN
+
+    def stops(self) -> set[str]:
+        """Why streams stand still."""
+        return {s.stopped for x in self.sources.values() for s in x.senders.values() if s.stopped}
+
+    # -- forgetting -------------------------------------------------------------------------
+
+    def prune(self, now_ms: int) -> None:
+        """A shop forgets the bytes of what head office has long acknowledged."""
+        if self.central:
+            return
+        own = shop_stream(self.name)
+        acked, notes = self.acked(), self._checkpoints
+        if acked != ORIGIN and (not notes or now_ms - notes[-1][0] >= CHECKPOINT_MS):
+            notes.append((now_ms, acked))
+        while notes and now_ms - notes[0][0] > KEEPS_MS:
+            self.pruned += self.store.prune(own, notes.pop(0)[1])

@@ -1,26 +1,29 @@
-"""What a simulated node keeps: a list that forgets what was not synced, or real SQLite books.
+"""What a simulated node keeps in a list that forgets what was not synced; real folds, real codec.
 
-Both give `begin()` (a transaction that a `Crash` undoes), `Records`, `append`, `keep`, `line`.
+`begin()` is a transaction that a `Crash` undoes; inside it `append`, `keep` and `set_state` belong
+to the same moment. `tests.simulation.sqlstores` gives the same over real books in SQLite.
 """
 
-import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
-from protocol.codec import Draft, decode, encode
+from protocol.codec import Draft, body_of, decode, encode
+from protocol.errors import Corrupt
 from protocol.events import EpochStarted
-from protocol.ids import NodeId, stream_owner
+from protocol.folds import Add, Put, fold
+from protocol.ids import stream_owner
 from protocol.journal import ORIGIN, Position, Stored, chain
-from protocol.node.books import Books
-from protocol.node.database import Database
-from protocol.node.sqljournal import SqlJournal, SqlRecords, read_line, walk
 from protocol.replication import Accepted
 
 
 class Crash(Exception):
     """Power is gone in the middle of something."""
+
+
+class Full(Exception):
+    """The disk takes nothing more; what was there stays."""
 
 
 class Faulty:
@@ -40,6 +43,7 @@ class _Tree:
         self.branch: dict[str, int] = {}
         self.children: dict[str, list[str]] = defaultdict(list)
         self.ids: set[str] = set()
+        self.pruned = 0  # up to this sequence of the main line the bytes are gone
         self.copies = 0  # events that were stored though they stood here already
 
     def head(self) -> Position:
@@ -57,7 +61,45 @@ class _Tree:
             self.main += events
 
 
-Op = tuple[str, Accepted]
+class Tables:
+    """Read tables as dicts, written by the real folds."""
+
+    def __init__(self) -> None:
+        self.sums: Counter[tuple[Any, ...]] = Counter()
+        self.rows: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}
+        self.parked: set[str] = set()
+        self.receipts: Counter[tuple[str, str]] = Counter()  # highest of a (shop, till-generation)
+
+    def take(self, event: Stored) -> None:
+        envelope = decode(event.data)
+        try:
+            deltas = fold(body_of(envelope), envelope)
+        except Corrupt:
+            self.parked.add(event.position.hash)
+            return
+        for delta in deltas:
+            if isinstance(delta, Add):
+                for n, amount in enumerate(delta.amounts):
+                    self.sums[delta.table, delta.key, n] += amount
+            else:
+                self.put(delta)
+
+    def put(self, delta: Put) -> None:
+        """The row of the higher rank stays; of two branches the greater one, whichever came."""
+        key = (delta.table, delta.key)
+        old = self.rows.get(key)
+        if old is None or (old[0], repr(old[1])) < (delta.rank, repr(delta.values)):
+            self.rows[key] = (delta.rank, delta.values)
+        if delta.table == "sale":
+            series, _, number = delta.values[0].rpartition("-")
+            of = (delta.key[0], series)
+            self.receipts[of] = max(self.receipts[of], int(number))
+
+    def state(self) -> object:
+        return ({k: v for k, v in self.sums.items() if v}, self.rows, self.parked)
+
+
+Op = tuple[str, Accepted | str]  # what was kept, or a small fact: ("=name", value)
 
 
 class ListStore(Faulty):
@@ -65,31 +107,45 @@ class ListStore(Faulty):
 
     flips_own_line = False  # for mutants: what must not be
     drops_branches = False
+    atomic = True
     syncs = True
+    older: Any = nullcontext
 
     def __init__(self, node: str, epoch: str) -> None:
         self.node = node
         self.epoch = epoch
+        self.full = False
+        self.newer: Any = self.older  # a context in which this node's version knows more
         self._ops: list[Op] = []
         self._synced = 0
+        self._empty()
+
+    def _empty(self) -> None:
         self._trees: dict[str, _Tree] = defaultdict(_Tree)
+        self._state: dict[str, str] = {}
+        self.tables = Tables()
 
     # -- life -------------------------------------------------------------------------------
 
     @contextmanager
     def begin(self) -> Iterator["ListStore"]:
+        if self.full:
+            raise Full
         mark = len(self._ops)
         try:
             yield self
-        except Crash:
-            self._replay(self._ops[:mark])
+        except BaseException:
+            if len(self._ops) > mark and self.atomic:
+                self._replay(self._ops[:mark])
             raise
         if self.syncs:
             self._synced = len(self._ops)
 
     def power_cut(self, epoch: str) -> None:
-        self._replay(self._ops[: self._synced])
+        if self._synced < len(self._ops):
+            self._replay(self._ops[: self._synced])
         self.epoch = epoch
+        self.full = False
 
     def backup(self) -> list[Op]:
         return list(self._ops[: self._synced])
@@ -98,11 +154,20 @@ class ListStore(Faulty):
         self._replay(saved)
         self._synced = len(saved)
         self.epoch = epoch
+        self.full = False
+
+    def twin(self, epoch: str) -> "ListStore":
+        """The same disk once more."""
+        other = type(self)(self.node, epoch)
+        other.restore(self.backup(), epoch)
+        other.newer = self.newer
+        return other
 
     def _replay(self, ops: list[Op]) -> None:
-        self._ops, self._trees = [], defaultdict(_Tree)
-        for stream, verdict in ops:
-            self._apply(stream, verdict)
+        self._ops = []
+        self._empty()
+        for name, what in ops:
+            self._apply(name, what)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -132,14 +197,21 @@ class ListStore(Faulty):
         return main[seq - 1].position.hash if 0 < seq <= len(main) else None
 
     def epoch_parent_seq(self, stream: str, seq: int) -> int:
-        main = self._trees[stream].main[:seq]
-        epoch = main[-1].position.epoch if main else ""
-        while main and main[-1].position.epoch == epoch:
-            main.pop()
-        return len(main)
+        main = self._trees[stream].main
+        seq = min(seq, len(main))
+        epoch = main[seq - 1].position.epoch if seq else ""
+        while seq and main[seq - 1].position.epoch == epoch:
+            seq -= 1
+        return max(seq, self._trees[stream].pruned)  # what is gone is held by the other side
 
     def line(self, stream: str, after_seq: int, limit: int) -> list[Stored]:
-        return self._trees[stream].main[after_seq : after_seq + limit]
+        """The last pruned event stays as the anchor that the next one follows."""
+        tree = self._trees[stream]
+        return tree.main[max(after_seq, tree.pruned - 1) : after_seq + limit]
+
+    def low(self, stream: str) -> int:
+        """Up to here the bytes of the main line are gone."""
+        return self._trees[stream].pruned
 
     def everything(self, stream: str) -> list[Stored]:
         tree = self._trees[stream]
@@ -148,7 +220,53 @@ class ListStore(Faulty):
     def copies(self, stream: str) -> int:
         return self._trees[stream].copies
 
+    def ids(self, stream: str) -> set[str]:
+        return self._trees[stream].ids
+
+    def has_id(self, stream: str, id_: str) -> bool:
+        return id_ in self._trees[stream].ids
+
+    def forks(self, stream: str) -> int:
+        """How many branches were moved aside or came beside."""
+        return max(self._trees[stream].branch.values(), default=0)
+
+    # -- what was folded --------------------------------------------------------------------
+
+    def stock(self) -> Counter[tuple[str, str]]:
+        sums = self.tables.sums
+        return Counter({k[1]: v for k, v in sums.items() if k[0] == "stock" and v})
+
+    def sum_of(self, table: str, column: int) -> int:
+        """One column of a table of sums, added up."""
+        return sum(v for k, v in self.tables.sums.items() if (k[0], k[2]) == (table, column))
+
+    def price(self, sku: str) -> tuple[int, str] | None:
+        """(price, version) of the zone, else of the chain."""
+        for zone in ("z", ""):
+            row = self.tables.rows.get(("price", (sku, zone, 0)))
+            if row is not None:
+                return row[1][0], row[1][1]
+        return None
+
+    def highest_receipt(self, series: str) -> int:
+        """Of a till and generation in this shop, on whatever branch."""
+        return self.tables.receipts[self.node, series]
+
+    def folds_agree(self) -> bool:
+        """Do the tables equal a rebuild that takes the streams in another order?"""
+        again = Tables()
+        for stream in sorted(self._trees, reverse=True):
+            for event in self.everything(stream):
+                again.take(event)
+        return again.state() == self.tables.state()
+
     # -- writing, inside `begin` ------------------------------------------------------------
+
+    def state(self, name: str) -> str:
+        return self._state.get(name, "")
+
+    def set_state(self, name: str, value: str) -> None:
+        self._apply(f"={name}", value)
 
     def append(self, stream: str, drafts: Sequence[Draft]) -> list[Stored]:
         tree = self._trees[stream]
@@ -168,7 +286,8 @@ class ListStore(Faulty):
             )
         events = []
         for draft in fresh:
-            data = encode(draft, stream=stream, epoch=self.epoch, seq=head.seq + 1)
+            with self.newer():
+                data = encode(draft, stream=stream, epoch=self.epoch, seq=head.seq + 1)
             head = Position(self.epoch, head.seq + 1, chain(head.hash, data))
             events.append(Stored(stream, head, data))
         self._apply(stream, Accepted(parent, tuple(events), head, fork=False))
@@ -177,14 +296,27 @@ class ListStore(Faulty):
     def keep(self, verdict: Accepted) -> None:
         self._apply(verdict.events[0].stream, verdict)
 
-    def _apply(self, stream: str, verdict: Accepted) -> None:
+    def prune(self, stream: str, upto: Position) -> int:
+        """Forget the bytes of the main line up to here; returns how many events."""
+        tree = self._trees[stream]
+        if tree.pruned >= upto.seq or self.hash_at(stream, upto.seq) != upto.hash:
+            return 0
+        before, tree.pruned = tree.pruned, upto.seq
+        return upto.seq - before
+
+    def _apply(self, stream: str, verdict: Accepted | str) -> None:
         """As `SqlJournal.keep`: both stay, the newest incarnation is a follower's main line."""
         self._ops.append((stream, verdict))
+        if isinstance(verdict, str):
+            self._state[stream[1:]] = verdict
+            return
         tree = self._trees[stream]
         branch = 0
         if verdict.parent != tree.head():
             branch = self._branch_for(stream, tree, verdict)
         tree.put(verdict.parent, verdict.events, branch)
+        for event in verdict.events:
+            self.tables.take(event)
 
     def _branch_for(self, stream: str, tree: _Tree, verdict: Accepted) -> int:
         on = tree.branch.get(verdict.parent.hash, 0)
@@ -201,105 +333,3 @@ class ListStore(Faulty):
                 del tree.events[event.position.hash]
         del tree.main[verdict.parent.seq :]
         return 0
-
-
-class SqlStore(Faulty):
-    """Real books in a SQLite file: the same faults, at the speed of a real database."""
-
-    def __init__(self, node: str, epoch: str, folder: Path) -> None:
-        self.node = node
-        self._file = folder / f"{node}.db"
-        self._copies = 0
-        self._open(epoch)
-        self.books.create()
-
-    def _open(self, epoch: str) -> None:
-        self.epoch = epoch
-        self._database = Database(f"sqlite:///{self._file}")
-        self.books = Books(self._database, SqlJournal(NodeId(self.node), epoch))
-        self._tx = None
-
-    @contextmanager
-    def begin(self) -> Iterator["SqlStore"]:
-        with self.books.begin() as tx:
-            self._tx = tx
-            try:
-                yield self
-            finally:
-                self._tx = None
-
-    def power_cut(self, epoch: str) -> None:
-        self.close()
-        self._open(epoch)
-
-    def backup(self) -> Path:
-        self._copies += 1
-        target = self._file.with_suffix(f".{self._copies}")
-        self.close()  # the last connection empties the WAL into the file
-        shutil.copy(self._file, target)
-        self._open(self.epoch)
-        return target
-
-    def restore(self, saved: Path, epoch: str) -> None:
-        self.close()
-        for file in self._file.parent.glob(self._file.name + "-*"):
-            file.unlink()
-        shutil.copy(saved, self._file)
-        self._open(epoch)
-
-    def close(self) -> None:
-        self._database.close()
-
-    @contextmanager
-    def _records(self) -> Iterator[SqlRecords]:
-        if self._tx is not None:
-            yield SqlRecords(self._tx)
-            return
-        with self._database.reading() as c:
-            yield SqlRecords(c)
-
-    def head(self, stream: str) -> Position:
-        with self._records() as r:
-            return r.head(stream)
-
-    def find(self, stream: str, event_hash: str) -> Position | None:
-        with self._records() as r:
-            return r.find(stream, event_hash)
-
-    def has_child(self, stream: str, position: Position) -> bool:
-        with self._records() as r:
-            return r.has_child(stream, position)
-
-    def taken(self, stream: str, position: Position) -> bool:
-        with self._records() as r:
-            return r.taken(stream, position)
-
-    def hash_at(self, stream: str, seq: int) -> str | None:
-        with self._records() as r:
-            return r.hash_at(stream, seq)
-
-    def epoch_parent_seq(self, stream: str, seq: int) -> int:
-        with self._records() as r:
-            return r.epoch_parent_seq(stream, seq)
-
-    def line(self, stream: str, after_seq: int, limit: int) -> list[Stored]:
-        with self._records() as r:
-            return read_line(r._connection, stream, after_seq, limit=limit)
-
-    def everything(self, stream: str) -> list[Stored]:
-        with self._records() as r:
-            return [event for chunk in walk(r._connection, stream) for event in chunk]
-
-    def copies(self, stream: str) -> int:
-        return 0  # a unique index forbids them
-
-    def append(self, stream: str, drafts: Sequence[Draft]) -> list[Stored]:
-        assert self._tx is not None
-        return [r.stored for r in self.books.record(self._tx, {stream: drafts})]
-
-    def keep(self, verdict: Accepted) -> None:
-        assert self._tx is not None
-        self.books.keep(self._tx, verdict, at_ms=1)
-
-
-Store = ListStore | SqlStore
