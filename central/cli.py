@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import zoneinfo
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,7 @@ class Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, path: Path) -> None:
     """Head office of Tillmesh."""
+    zoneinfo.reset_tzpath(())  # zone data comes from the pinned wheel, on every machine the same
     os.umask(0o077)  # keys, hashes and passwords are for this account only
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     ctx.obj = path

@@ -35,6 +35,7 @@ from central.stores import Stores
 from central.switchboard import Switchboard
 from central.syncing import Syncing
 from central.telling import tell
+from central.timekeeping import Timekeeping
 from central.transfers import Transfers
 from central.whynot import WhyNot
 from protocol.clock import Clock
@@ -80,6 +81,7 @@ class HeadOffice:
     whynot: WhyNot
     repricing: Repricing
     alarms: Alarms
+    timekeeping: Timekeeping
     syncing: Syncing
     overhearing: Overhearing
     switchboard: Switchboard | None  # to other processes, on PostgreSQL
@@ -253,6 +255,7 @@ def compose(
         whynot=WhyNot(desk, sales, campaigns),
         repricing=repricing,
         alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
+        timekeeping=Timekeeping(desk),
         syncing=syncing,
         overhearing=overhearing,
         switchboard=switchboard,

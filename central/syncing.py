@@ -13,6 +13,7 @@ from central import watching
 from central.recording import Desk
 from central.sharing import Share
 from protocol import wire
+from protocol.clockstatus import status_of
 from protocol.errors import Corrupt, Unavailable
 from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
 from protocol.ledger import shelf, shelf_skus
@@ -314,6 +315,8 @@ class Syncing:
         leads = self._share is None or self._share.leads
         if leads and now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s
+            if status_of(self._clock).contested:  # nobody may follow a time that is disputed
+                return
             beacon = Beacon(node=CENTRAL, clk=clk_of(self._clock))
             self.replicator.publish(self._topics.all("clock"), wire.sign(beacon, self._key.sign))
 

@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, MetaData, Table, Text, select
 
 from protocol.node.sqljournal import upsert
-from protocol.wire import Heartbeat, Hello
+from protocol.wire import ClockFacts, Heartbeat, Hello
 
 SILENT_MS = 45_000
 
@@ -27,6 +27,12 @@ shop_report = Table(
     Column("disk_free", BigInteger, nullable=False),
     Column("unsynced", BigInteger, nullable=False),
     Column("version", Text, nullable=False),
+)
+shop_clock = Table(  # a table of its own: a cache that older databases do not have yet
+    "shop_clock",
+    watch,
+    Column("store", Text, primary_key=True),
+    Column("facts", Text, nullable=False),  # JSON: protocol.wire.ClockFacts
 )
 
 
@@ -102,6 +108,21 @@ class ShopReport(msgspec.Struct, frozen=True, kw_only=True):
     disk_free: int = 0
     unsynced: int = 0
     version: str = ""
+    clock: ClockFacts | None = None
+
+    @property
+    def skew_ms(self) -> int:
+        """How far its clock surely is from ours: the way of a message is no skew.
+
+        Its time at the arrival here is too early by the way up, ours at the arrival there by the
+        way down: the truth lies between the two.
+        """
+        at_least = self.clock_offset_ms
+        central_off = self.clock.central_off_ms if self.clock else None
+        if central_off is None:
+            return at_least
+        at_most = max(at_least, -central_off)
+        return at_least if at_least > 0 else min(0, at_most)
 
     def offline(self, now_ms: int) -> bool:
         """Said good-bye, was cut off, or has been silent for 45 s."""
@@ -110,6 +131,7 @@ class ShopReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def _write(tx: Connection, store: str, values: dict[str, object]) -> None:
     blank = msgspec.to_builtins(ShopReport(store=store))
+    del blank["clock"]
     row = {**blank, "health": "{}", "cursors": "{}", **values}
     tx.execute(
         upsert(tx, shop_report).on_conflict_do_update(index_elements=["store"], set_=values), row
@@ -148,13 +170,24 @@ def beat(tx: Connection, heart: Heartbeat, *, now_ms: int) -> None:
         "version": heart.version[:40],
     }
     _write(tx, heart.node, values)
+    if heart.clock is not None:
+        facts = msgspec.json.encode(heart.clock).decode()
+        statement = upsert(tx, shop_clock).on_conflict_do_update(
+            index_elements=["store"], set_={"facts": facts}
+        )
+        tx.execute(statement, {"store": heart.node, "facts": facts})
 
 
 def reports(connection: Connection) -> dict[str, ShopReport]:
     """Store -> its last report."""
+    clocks = {
+        row.store: msgspec.json.decode(row.facts, type=ClockFacts)
+        for row in connection.execute(select(shop_clock))
+    }
     found = {}
     for row in connection.execute(select(shop_report)).mappings():
         values = dict(row)
+        values["clock"] = clocks.get(row["store"])
         values["health"] = msgspec.json.decode(values["health"])
         values["cursors"] = msgspec.json.decode(values["cursors"])
         found[row["store"]] = ShopReport(**values)

@@ -36,7 +36,7 @@ MESSAGES = (
     ("StockFigures", "`stock`, `rsp`", "no"),
     ("Beacon", "`clock`", "yes"),
 )
-PARTS = ("Cursor", "Clk")
+PARTS = ("Cursor", "Clk", "ClockFacts", "ScreenClock")
 NODES = {"EpochStarted", "ClockConfirmed", "CertificateTaken", "PaymentReversed"}
 NODES |= {"ReceiptReprinted", "StockDigest"}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -25,14 +24,15 @@ from edge.recognising import Recogniser
 from edge.room import Room
 from edge.rules import Rules
 from edge.scanning import Scanning
+from edge.screens import Screens
 from edge.selling import Selling
 from edge.settings import Settings
 from edge.shifts import Shifts
 from edge.stockroom import Stockroom
-from edge.syncing import Syncing
+from edge.syncing import ShopFacts, Syncing
 from edge.telling import Telling
 from edge.tendering import Tendering
-from edge.timekeeping import Timekeeping
+from edge.timekeeping import Timekeeping, facts_of, zone_data
 from edge.transfers import Transfers
 from protocol.clock import Clock
 from protocol.errors import Unavailable, define
@@ -82,6 +82,7 @@ class Shop:
     transfers: Transfers
     people: People
     timekeeping: Timekeeping
+    screens: Screens
     pairing: Pairing
     printing: Printing
     scanning: Scanning
@@ -193,7 +194,7 @@ def _wire(
     pages: list[Scanning] = []  # a sale needs the rules, and the scanners need the sale
     rules = Rules(
         node,
-        version("tzdata"),
+        zone_data(),
         lambda: [one.till for one in (pages[0].scanners() if pages else ()) if one.enabled],
     )
     people = People(node, pepper)
@@ -225,6 +226,9 @@ def _wire(
     books.listeners += [
         part.heard for part in (people, papers, recogniser, shifts, telling, rules, prover)
     ]
+    screens = Screens(node)
+    if isinstance(node.clock, NtpClock):
+        node.clock.changed = lambda: node.hub.publish("clock", {})
     parts: list[Health] = []  # health asks syncing and syncing reports health
     syncing = Syncing(
         books=books,
@@ -232,7 +236,9 @@ def _wire(
         settings=settings,
         clock=node.clock,
         hub=node.hub,
-        shop_facts=lambda: parts[0].facts() if parts else {},
+        shop_facts=lambda: ShopFacts(
+            parts[0].facts() if parts else {}, facts_of(node, screens.screens())
+        ),
     )
     health = Health(
         Parts(
@@ -240,6 +246,7 @@ def _wire(
             room=room,
             printing=printing,
             scanning=scanning,
+            screens=screens,
             rules=rules,
             prices_changed_ms=lambda: telling.prices_changed_ms,
             link=syncing.status,
@@ -272,6 +279,7 @@ def _wire(
         ),
         people=people,
         timekeeping=Timekeeping(node, people),
+        screens=screens,
         pairing=Pairing(node, people),
         printing=printing,
         scanning=scanning,

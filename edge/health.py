@@ -10,14 +10,17 @@ from sqlalchemy import func, select
 
 from devices.device import Condition, DeviceState
 from edge.backup import read_status
+from edge.clockhealth import clock_notice, screen_notices
 from edge.node import ShopNode
 from edge.printing import Printing
 from edge.room import MEGA, Room
 from edge.rules import Rules
 from edge.scanning import Scanning
+from edge.screens import Screens
 from edge.syncing import LinkStatus
 from edge.words import Notice, notice, notice_of
 from protocol.clock import DAY_MS
+from protocol.clockstatus import status_of
 from protocol.errors import TillmeshError, define
 from protocol.node.tables import fork, parked, refused
 
@@ -66,14 +69,6 @@ define(
             "{count} records wait to be sent to head office.",
             "有 {count} 条记录等待上传总部。",
         ),
-        "HEALTH_CLOCK": (
-            "The clock is not trusted ({state}).",
-            "时钟不可信（{state}）。",
-        ),
-        "HEALTH_HOLDOVER": (
-            "The clock runs on by itself (± {seconds} s); no time server answers.",
-            "时钟自行走时（误差 ± {seconds} 秒），时间服务器无响应。",
-        ),
         "HEALTH_RULES_REFUSED": (
             "{count} promotions cannot be used here: {rules}.",
             "有 {count} 个促销本店无法使用：{rules}。",
@@ -115,6 +110,10 @@ STILL: Final[dict[str, tuple[str, str]]] = {
         "Selling goes on; timed promotions may wait.",
         "可照常销售，限时促销可能暂不生效。",
     ),
+    "screen": (
+        "Everything works: only the shop computer's clock counts.",
+        "一切正常：系统只使用门店电脑的时钟。",
+    ),
     "rules": ("All other promotions apply.", "其他促销照常生效。"),
     "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
     "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
@@ -129,8 +128,8 @@ STILL: Final[dict[str, tuple[str, str]]] = {
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
-    Parts: printer/{till}, scanner/{till}, disk, database, broker, central, queue, clock, rules,
-    prices, parked.
+    Parts: printer/{till}, scanner/{till}, screen/{till}, disk, database, broker, central, queue,
+    clock, rules, prices, parked.
     """
 
     part: str
@@ -178,6 +177,7 @@ class Parts:
     room: Room
     printing: Printing
     scanning: Scanning
+    screens: Screens
     rules: Rules
     prices_changed_ms: Callable[[], int]
     link: Callable[[], LinkStatus]
@@ -195,6 +195,7 @@ class Health:
             "database": self._database,
             "broker": self._link,
             "clock": self._clock,
+            "screen": self._screens,
             "rules": self._rules,
             "prices": self._prices,
             "parked": self._set_aside,
@@ -289,13 +290,12 @@ class Health:
         return found
 
     def _clock(self) -> list[Verdict]:
-        reading = self._parts.node.clock.read()
-        if not reading.state.trusted:
-            return [verdict("clock", "warn", _say("HEALTH_CLOCK", state=reading.state.value))]
-        if reading.state.value == "holdover":
-            why = _say("HEALTH_HOLDOVER", seconds=-(-reading.u_ms // 1000))
-            return [verdict("clock", "warn", why)]
-        return [verdict("clock", "ok")]
+        wrong = clock_notice(status_of(self._parts.node.clock))
+        return [verdict("clock", "warn" if wrong else "ok", wrong)]
+
+    def _screens(self) -> list[Verdict]:
+        wrong = screen_notices(self._parts.screens.screens())
+        return [verdict(f"screen/{till}", "warn", why) for till, why in sorted(wrong.items())]
 
     def _rules(self) -> list[Verdict]:
         rules = self._parts.rules

@@ -25,7 +25,7 @@ from protocol.node.replicator import Replicator, Side
 from protocol.node.sending import clk_of, cursor_at
 from protocol.node.sqljournal import SqlRecords
 from protocol.topics import Topic, Topics
-from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
+from protocol.wire import Ack, Beacon, ClockFacts, Heartbeat, Hello, Request, StockFigures
 
 HEARTBEAT_S = 15.0
 CENTRAL_SILENT_S = 45.0
@@ -45,6 +45,13 @@ class LinkStatus(msgspec.Struct, frozen=True):
     denied: bool = False  # the broker refuses this shop's account
 
 
+class ShopFacts(msgspec.Struct, frozen=True):
+    """What a heartbeat says beside the wire's own figures."""
+
+    health: dict[str, str] = {}
+    clock: ClockFacts | None = None
+
+
 class Syncing:
     """Start it and forget it: selling never waits for anything here."""
 
@@ -56,7 +63,7 @@ class Syncing:
         settings: Settings,
         clock: Clock,
         hub: Hub,
-        shop_facts: Callable[[], dict[str, str]],
+        shop_facts: Callable[[], ShopFacts],
     ) -> None:
         self.welcomed = threading.Event()  # head office holds no event of our journal that we lack
         self._books = books
@@ -229,6 +236,7 @@ class Syncing:
             records = SqlRecords(connection)
             head = records.head(self._stream)
             cursors = tuple(cursor_at(s, records.head(s)) for s in self._follows[:-1])
+        facts = self._facts()
         beat = Heartbeat(
             node=self._settings.store,
             sess=self.replicator.session,
@@ -237,9 +245,10 @@ class Syncing:
             acked=self._acked_seq,
             clk=clk_of(self._clock),
             cursors=cursors,
-            health=self._facts(),
+            health=facts.health,
             disk_free=shutil.disk_usage(self._settings.data_dir).free,
             unsynced=max(0, head.seq - self._acked_seq),
             version=VERSION,
+            clock=facts.clock,
         )
         self.replicator.publish(self._topics.up(self._settings.store, "hb"), beat)

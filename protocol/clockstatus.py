@@ -1,11 +1,11 @@
 """What a judged clock says of itself: on what it stands, which sources it used, why not others."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
-from protocol.clock import DAY_MS, HOUR_MS, MINUTE_MS, Reading
+from protocol.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, Reading
 from protocol.errors import define, sentence
 
 CENTRAL: Final = "central"  # head office among the sources
@@ -134,9 +134,23 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def span(ms: int) -> str:
     """A signed difference that people can read: "+1.5 s", "-3 min", "+24.0 h", "+400 d"."""
     size = abs(ms)
-    sign = "-" if ms < 0 else "+"
+    sign = "-" if ms <= -50 else "+"
     if size < 2 * MINUTE_MS:
         return f"{sign}{size / 1000:.1f} s"
     if size < 2 * HOUR_MS:
         return f"{sign}{size / MINUTE_MS:.0f} min"
     return f"{sign}{size / HOUR_MS:.1f} h" if size < 3 * DAY_MS else f"{sign}{size / DAY_MS:.0f} d"
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A clock that can say what it stands on."""
+
+    def status(self) -> Status:
+        """Sources, uncertainty, since when, why not."""
+        ...
+
+
+def status_of(clock: Clock) -> Status:
+    """What there is to say of any clock."""
+    return clock.status() if isinstance(clock, Explained) else Status(reading=clock.read())

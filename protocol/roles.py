@@ -22,7 +22,7 @@ MAY: Final[dict[str, frozenset[str]]] = {
     "scrap": frozenset({"manager"}),
     "transfer": frozenset({"manager"}),
     "pair_till": frozenset({"manager"}),
-    "confirm_time": frozenset({"manager"}),
+    "confirm_time": frozenset({"manager", "admin"}),
     "see_health": frozenset({"cashier", "manager", "buyer", "admin"}),
     # at head office
     "see_chain": frozenset({"buyer", "admin"}),

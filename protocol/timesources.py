@@ -68,8 +68,12 @@ define(
             "距其时间源过远（± {distance_ms} 毫秒）。",
         ),
         "NTP_OUTLIER": (
-            "The majority contradicts it: it is {off_s} s off.",
-            "与多数来源不符：相差 {off_s} 秒。",
+            "The majority contradicts it: it is {by} off.",
+            "与多数来源不符：相差 {by}。",
+        ),
+        "NTP_NOT_FOLLOWED": (
+            "It says {by}, which was not followed.",
+            "其时间相差 {by}，未采用。",
         ),
     }
 )

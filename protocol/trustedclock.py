@@ -383,11 +383,10 @@ class TrustedClock:
             off_ms = one.offset_ms - told_offset_ms
             used = one.source in inside and self._proposed is None
             code, params = "", dict[str, str]()
-            if not used:
-                code, params = self._why
-                if one.source not in inside and agreed is not None:
-                    off_s = (one.offset_ms - agreed.offset_ms) / 1000
-                    code, params = "NTP_OUTLIER", {"off_s": f"{off_s:+.1f}"}
+            if one.source not in inside and agreed is not None:
+                code, params = "NTP_OUTLIER", {"by": span(one.offset_ms - agreed.offset_ms)}
+            elif not used:
+                code, params = "NTP_NOT_FOLLOWED", {"by": span(off_ms)}
             notes.append(Note(one.source, used, code, params, off_ms, one.error_ms))
         notes += [Note(one.source, False, one.code, one.params) for one in rejected]
         notes += [Note(name, False, "NTP_WAITING") for name in waiting]

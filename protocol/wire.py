@@ -144,6 +144,32 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class ScreenClock(msgspec.Struct, frozen=True, kw_only=True):
+    """A till's browser whose clock differs from the shop's; it is shown, never used."""
+
+    till: Text
+    off_ms: Number  # its time minus the shop's
+    zone: Text
+
+
+class ClockFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """On what a shop's clock stands."""
+
+    basis: Text = ""  # none, sources, manager, continued, hardware
+    since_ms: Count = 0  # when its state began
+    code: Text = ""  # why it is not trusted
+    params: Annotated[dict[Text, Text], msgspec.Meta(max_length=8)] = {}
+    used: Count = 0  # sources it stands on
+    asked: Count = 0
+    contested: bool = False  # sources speak against it, and somebody has to decide
+    stepped_ms: Number = 0  # the last correction of more than 5 s
+    stepped_at_ms: Count = 0
+    central_off_ms: Number | None = None  # head office's time minus its own, at least
+    zone: Text = ""
+    tzdata: Text = ""
+    screens: Annotated[tuple[ScreenClock, ...], msgspec.Meta(max_length=50)] = ()
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Every 15 s: how the node is."""
 
@@ -159,6 +185,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     disk_free: Count = 0
     unsynced: Count = 0
     version: Text = ""
+    clock: ClockFacts | None = None
 
 
 class StockFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,25 @@
 """Node health: who speaks, how far behind, on which clock, and whether the books agree."""
 
-from flask import Blueprint, render_template
+from importlib.metadata import version
+
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from central.web.chain import parked_events, refused_messages, shops
-from central.web.office import office
+from central.web.language import instant_of
+from central.web.office import office, signed_in
 from central.web.session import needs
+from protocol.errors import TillmeshError
 
 pages = Blueprint("health", __name__)
+
+
+def _time(fault: TillmeshError | None = None) -> dict[str, object]:
+    house = office()
+    return {
+        "time_wanted": house.timekeeping.wanted,
+        "fault": fault,
+    }
 
 
 def _all() -> dict[str, object]:
@@ -19,7 +31,8 @@ def _all() -> dict[str, object]:
         "differences": house.repricing.differences(limit=20),
         "refused": refused_messages(),
         "parked": parked_events(),
-        "clock": house.clock.read(),
+        "clock": house.timekeeping.status(),
+        "tzdata": version("tzdata"),
         "unbalanced": house.stock.sum_of_places(),
     }
 
@@ -28,7 +41,20 @@ def _all() -> dict[str, object]:
 @needs("see_health")
 def health() -> ResponseReturnValue:
     """All nodes."""
-    return render_template("health.html", **_all())
+    return render_template("health.html", **_all(), **_time())
+
+
+@pages.post("/health/time")
+@needs("confirm_time")
+def confirm_time() -> ResponseReturnValue:
+    """An administrator vouches for head office's time."""
+    try:
+        office().timekeeping.confirm(
+            instant_of(request.form.get("time", "")), by=signed_in().account.person
+        )
+    except TillmeshError as fault:
+        return render_template("health.html", **_all(), **_time(fault)), 422
+    return redirect(url_for("health.health"))
 
 
 @pages.get("/health/live")

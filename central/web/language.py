@@ -9,10 +9,12 @@ from flask import Flask, g, request
 from flask_babel import get_locale, gettext
 
 from central.web.office import now_ms, office
-from protocol.errors import TillmeshError
+from protocol.clockstatus import Status, span
+from protocol.errors import TillmeshError, sentence
 from protocol.money import SYMBOL, format_minor
 from protocol.quantity import format_milli
 from protocol.roles import ROLES
+from protocol.wire import ClockFacts
 
 LANGUAGES: Final = {"zh": "zh_Hans_CN", "en": "en"}
 COOKIE: Final = "tillmesh_lang"
@@ -138,6 +140,11 @@ def sentence_of(fault: TillmeshError) -> str:
     return str(fault.sentence(language()))
 
 
+def why(clock: Status | ClockFacts) -> str:
+    """Why a clock is not trusted, in the page's language."""
+    return sentence(clock.code, clock.params, language()) if clock.code else ""
+
+
 def store_name(store: str) -> str:
     """A shop's name, or its id when unknown."""
     if "store_names" not in g:
@@ -173,6 +180,8 @@ def install(app: Flask) -> None:
         pair=pair,
         store_name=store_name,
         person_name=person_name,
+        span=span,
+        why=why,
     )
     app.jinja_env.globals.update(language=language, pick=pick, zone_of=zone_of)
 

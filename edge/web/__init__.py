@@ -16,6 +16,7 @@ from flask_openapi3.openapi import OpenAPI
 from edge.compose import Shop
 from edge.web import faults, language, shapes
 from edge.web.api import till_api
+from edge.web.clocks import clocks
 from edge.web.documents import documents_api
 from edge.web.live import Streams, live
 from edge.web.session import session
@@ -65,7 +66,7 @@ def create_app(shop: Shop) -> OpenAPI:
     app.before_request(guard)
     app.after_request(finish)
     app.context_processor(_shared)
-    for blueprint in (session, till, stock, transfers, upkeep, live):
+    for blueprint in (session, till, stock, transfers, upkeep, clocks, live):
         app.register_blueprint(blueprint)
     for api in (till_api, documents_api):
         app.register_api(api)

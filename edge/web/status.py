@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from edge.health import Verdict
+from edge.web.clocks import clock_lines
 from edge.web.tongue import _
 from edge.web.visitor import shop
 from edge.web.wording import clock_text, moment, verdict_text
@@ -23,6 +24,7 @@ class Part(msgspec.Struct, frozen=True):
     says: str
     why: str
     can: str
+    more: tuple[str, ...] = ()
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -85,7 +87,9 @@ def read_status(till: str, language: str) -> Status:
         part("edge", "shop", _("Shop computer"), of("disk", "database", "parked", "scanner")),
         part("office", "office", _("Head office"), of("central")),
         part("internet", "globe", _("Internet"), of("broker")),
-        part("clock", "clock", _("Clock"), of("clock")),
+        msgspec.structs.replace(
+            part("clock", "clock", _("Clock"), of("clock")), more=clock_lines(till, language)
+        ),
     )
     return Status(parts, _unsynced(verdicts), _ages(verdicts, language), clock_text(_now()))
 

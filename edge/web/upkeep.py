@@ -7,6 +7,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
+from edge.web.clocks import clock_view
 from edge.web.till import boot_of
 from edge.web.visitor import needs, shop, visitor
 from edge.web.words import shared_words
@@ -128,7 +129,8 @@ def _health_page(fault: TillmeshError | None = None) -> str:
         refused=turned_away,
         jobs=node.printing.jobs(limit=20),
         unsynced=node.health.unsynced(),
-        time_unknown=not node.clock.read().state.trusted,
+        time_wanted=node.timekeeping.wanted,
+        time=clock_view(),
         fault=fault,
     )
 

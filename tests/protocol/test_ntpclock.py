@@ -78,9 +78,9 @@ MATRIX = {  # row -> the servers' ways, the state, what each is rejected for
     "2 against 2, a minute apart": (
         ["good", "good", "minute-behind", "minute-behind"],
         U,
-        ["CLOCK_NO_MAJORITY"] * 4,
+        ["NTP_NOT_FOLLOWED"] * 4,
     ),
-    "only one": (["good"], U, ["CLOCK_ONE_SOURCE"]),
+    "only one": (["good"], U, ["NTP_NOT_FOLLOWED"]),
     "none": ([], U, []),
     "one silent of 3": (["silent", "good", "good"], T, ["NTP_SILENT", "", ""]),
     "+8, -6 and 0 ms": (

@@ -84,7 +84,7 @@ def test_every_source_is_listed_with_its_reason() -> None:
     one.clock.judge(found, wall_ms=one.wall_ms, mono_ms=one.mono_ms)
     notes = {note.source: note for note in one.status().sources}
     assert [n for n, note in notes.items() if note.used] == ["good", "fine"]
-    assert (notes["liar"].code, notes["liar"].params) == ("NTP_OUTLIER", {"off_s": "+3600.0"})
+    assert (notes["liar"].code, notes["liar"].params) == ("NTP_OUTLIER", {"by": "+60 min"})
     assert notes["kiss"].code == "NTP_KISS"
     for language in ("en", "zh"):
         assert all(notes[n].sentence(language) for n in ("liar", "kiss"))

@@ -1,6 +1,7 @@
 // The status header: redrawn from each "status" fact; greyed with its age when the stream is lost.
 import { $, boot, el, icon, t } from "./dom.js";
 import { on } from "./live.js";
+import * as screenclock from "./screenclock.js";
 
 const SHOWN = { ok: "ok", warn: "warn", bad: "bad", unknown: "unknown" };
 let lastAt = new Date();
@@ -18,7 +19,8 @@ function entry(one) {
   return el("div", { class: "told" },
     el("dt", {}, icon(one.icon), one.name, el("span", { class: `badge ${one.state}` }, icon(SHOWN[one.state]), one.says)),
     one.why ? el("dd", {}, one.why) : null,
-    el("dd", { class: "can" }, one.can));
+    el("dd", { class: "can" }, one.can),
+    ...(one.more || []).map((line) => el("dd", { class: "more" }, line)));
 }
 
 export function draw(status) {
@@ -37,6 +39,7 @@ export function draw(status) {
 }
 
 export function start() {
+  screenclock.start();
   on("status", draw);
   on("stream", ({ alive }) => {
     $("#bar").classList.toggle("stale", !alive);
