@@ -1,120 +1,50 @@
-"""A counter scale: grams that may be sold by, and nothing that only looks like them.
+"""A counter scale on a serial line: asked ten times a second, believed by `devices.weighing` only.
 
     scale = Scale("t1", "/dev/serial/by-id/usb-..?baud=9600&bits=7&parity=E", protocol="mettler",
                   on_event=queue.put)
-    scale.start(); scale.enable()
-    # queue: Weighed(device, grams, t_mono) once per item, Status(...)
-    scale.live()          # the last reading, for the screen only
+    scale.start()
+    scale.live()          # for the screen: the last reading, the item's grams or why there is none
+    offer = scale.offer().result(timeout=1)     # to sell by: grams, or a refusal with its reason
+    scale.sold(offer)     # after the commit: the pan must be empty before the next item
 
-An item counts when the scale itself calls its weight stable, two readings agree, the weight is
-above zero, and the pan was empty since the item before. Unstable, negative and overloaded readings,
-wrong checksums and cut frames never become a weight. Grams are integers; tare is the caller's own
-explicit figure. Weights and measures officers can compare `code_hash()` with the published one.
-Frames: devices.md section 4; the status bits of the Mettler protocol: Odoo's scale driver.
+Tare is the caller's own explicit figure. Unplugged, it is looked for again for ever.
 """
 
-import hashlib
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from devices.device import UP, Condition, Device, DeviceState, Event, reject
+from devices.device import UP, Condition, Device, DeviceState, Event, reject, resolve
 from devices.port import DeviceLost, OpenPort, Port, open_port
-from protocol.errors import Unavailable
+from devices.weighing import ItemGate, ScaleReading, read_cas, read_mettler
+from protocol.errors import Refusal
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 POLL_S: Final = 0.1
 SILENCE_S: Final = 2.0
+FRESH_S: Final = 1.0  # an older answer is not what lies on the pan now
 FRAME_MAX: Final = 64
-AGREEING: Final = 2
-Kind = Literal["stable", "unstable", "negative", "overload", "broken"]
+_TROUBLE: Final = {"overload": "SCALE_OVERLOAD", "broken": "SCALE_GARBLED"}
 
 
-class ScaleReading(msgspec.Struct, frozen=True):
-    """One answer of the scale; grams count only when `kind` is stable."""
+class Live(msgspec.Struct, frozen=True):
+    """For the screen: the last reading, the grams that may be sold by, or the code why not."""
 
-    kind: Kind
-    grams: int = 0
+    reading: ScaleReading = ScaleReading("unstable")
+    item: int | None = None
+    why_not: str = "WEIGHT_MOVES"
 
 
-class Weighed(msgspec.Struct, frozen=True):
-    """One item was weighed; it may be sold."""
+class Offer(msgspec.Struct, frozen=True):
+    """A weight to sell by, once. `number` names the item, so that another one is not used up."""
 
-    device: str
     grams: int
+    number: int
     t_mono: float  # seconds, time.monotonic
-
-
-_METTLER_WEIGHT = re.compile(rb"\x02 *(\d{1,3})\.(\d{3})N?\r")
-_METTLER_STATUS = re.compile(rb"\x02 *\?(.)\r", re.DOTALL)
-_CAS_WEIGHT = re.compile(rb"([SUF])([ -])( *\d{0,3}\.\d{3})(kg)", re.IGNORECASE)
-
-
-def read_mettler(frame: bytes) -> ScaleReading:
-    """Mettler 8217: `STX 00.535 CR`, or `STX ? status CR` with the reason in bits."""
-    frame = bytes(byte & 0x7F for byte in frame)  # a line opened with 8 bits shows the parity bit
-    weight = _METTLER_WEIGHT.fullmatch(frame)
-    if weight:
-        return ScaleReading("stable", int(weight[1]) * 1000 + int(weight[2]))
-    status = _METTLER_STATUS.fullmatch(frame)
-    if not status:
-        return ScaleReading("broken")
-    bits = status[1][0]
-    if bits & 0x02:
-        return ScaleReading("overload")
-    if bits & 0x04:
-        return ScaleReading("negative")
-    return ScaleReading("unstable")
-
-
-def read_cas(frame: bytes) -> ScaleReading:
-    """CAS / AP-1: `SOH STX S/U sign W[6] kg BCC ETX EOT`, BCC = XOR of what lies between."""
-    if len(frame) != 15 or frame[:2] != b"\x01\x02" or frame[13:] != b"\x03\x04":
-        return ScaleReading("broken")
-    body, check = frame[2:12], frame[12]
-    found = 0
-    for byte in body:
-        found ^= byte
-    weight = _CAS_WEIGHT.fullmatch(body)
-    if found != check or not weight:
-        return ScaleReading("broken")
-    if weight[1] in b"Ff":
-        return ScaleReading("overload")
-    whole, _, part = weight[3].strip().partition(b".")
-    grams = int(whole or b"0") * 1000 + int(part)
-    if weight[2] == b"-":
-        return ScaleReading("negative")
-    return ScaleReading("stable" if weight[1] in b"Ss" else "unstable", grams)
-
-
-class ItemGate:
-    """Which readings are an item: stable, twice the same, above zero, pan empty before. Pure."""
-
-    def __init__(self) -> None:
-        self._empty_since = False
-        self._last: int | None = None
-        self._agreeing = 0
-
-    def take(self, reading: ScaleReading) -> int | None:
-        """The grams of a new item, once; else None."""
-        if reading.kind != "stable":
-            self._last, self._agreeing = None, 0
-            return None
-        self._agreeing = self._agreeing + 1 if reading.grams == self._last else 1
-        self._last = reading.grams
-        if reading.grams == 0:
-            self._empty_since = True
-            return None
-        if self._empty_since and self._agreeing >= AGREEING:
-            self._empty_since = False
-            return reading.grams
-        return None
 
 
 class _Protocol(msgspec.Struct, frozen=True):
@@ -132,28 +62,21 @@ PROTOCOLS: Final = {
 class _Driver:
     tick_s = POLL_S
 
-    def __init__(
-        self,
-        protocol: _Protocol,
-        sink: Callable[["Weighed | Event"], None],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, protocol: _Protocol, on_live: Callable[[Live], None]) -> None:
         self._protocol = protocol
-        self._sink = sink
-        self._clock = clock
-        self.enabled = False
-        self.live = ScaleReading("unstable")
+        self._on_live = on_live
+        self.live = Live()
 
     def opened(self, owner: Device, port: Port) -> None:
         self._owner, self._port = owner, port
         self._buffer = bytearray()
         self._gate = ItemGate()
-        self._asked_at = self._answered_at = self._clock()
+        self._asked_at = self._answered_at = time.monotonic()
         self._ask()
 
     def _ask(self) -> None:
         self._buffer.clear()  # an answer belongs to the question before it
-        self._asked_at = self._clock()
+        self._asked_at = time.monotonic()
         self._port.write(self._protocol.ask[0])
 
     def received(self, data: bytes) -> None:
@@ -168,34 +91,53 @@ class _Driver:
             return
         frame = bytes(self._buffer)
         self._buffer.clear()
-        self._answered_at = self._clock()
+        self._answered_at = time.monotonic()
         self._judge(self._protocol.read(frame))
 
     def _judge(self, reading: ScaleReading) -> None:
-        self.live = reading
-        code = {"overload": "SCALE_OVERLOAD", "broken": "SCALE_GARBLED"}.get(reading.kind, "")
+        self._gate.take(reading)
+        code = _TROUBLE.get(reading.kind, "")
         params = {"device": self._owner.name}
         self._owner.become(Condition(DeviceState.DEGRADED, code, params) if code else UP)
-        grams = self._gate.take(reading)
-        if grams is not None and self.enabled:
-            self._sink(Weighed(self._owner.name, grams, self._answered_at))
+        self._show()
 
-    def perform(self, command: object, future: "Future[Any]") -> None:  # noqa: ARG002
-        reject(future, Unavailable("DEVICE_OVERRUN", device=self._owner.name))
+    def _show(self) -> None:
+        live = Live(self._gate.reading, self._gate.item, self._gate.why_not)
+        if live != self.live:
+            self.live = live
+            self._on_live(live)
+
+    def perform(self, command: object, future: "Future[Any]") -> None:
+        if isinstance(command, Offer):
+            self._gate.sold(command.number)
+            self._show()
+            resolve(future, None)
+        elif time.monotonic() - self._answered_at > FRESH_S:
+            reject(future, DeviceLost("SCALE_SILENT", device=self._owner.name))
+        elif self._gate.item is None:
+            reject(future, Refusal(self._gate.why_not))
+        else:
+            offer = Offer(self._gate.item, self._gate.emptied, self._answered_at)
+            resolve(future, offer)
 
     def tick(self) -> None:
-        now = self._clock()
+        now = time.monotonic()
         if now - self._answered_at > SILENCE_S:
             raise DeviceLost("SCALE_SILENT", device=self._owner.name)
         if now - self._asked_at >= POLL_S:
             self._ask()
 
     def closed(self, reason: DeviceLost) -> None:  # noqa: ARG002
-        self.live = ScaleReading("unstable")
+        self.live = Live()
+        self._on_live(self.live)
+
+
+def _nobody(live: Live) -> None:
+    """Nobody watches the pan."""
 
 
 class Scale:
-    """One scale on one line; starts disabled. `clock` is monotonic seconds."""
+    """One scale on one line."""
 
     def __init__(
         self,
@@ -203,12 +145,13 @@ class Scale:
         url: str,
         *,
         protocol: Literal["mettler", "cas"],
-        on_event: Callable[[Weighed | Event], None],
+        on_event: Callable[[Event], None],
+        on_live: Callable[[Live], None] = _nobody,
         open_port: OpenPort = open_port,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_live` is called on the owner thread when what `live` says changes: only enqueue."""
         self.name = name
-        self._driver = _Driver(PROTOCOLS[protocol], on_event, clock)
+        self._driver = _Driver(PROTOCOLS[protocol], on_live)
         self._device = Device(
             name, url, driver=self._driver, on_event=on_event, open_port=open_port
         )
@@ -221,23 +164,18 @@ class Scale:
         """Give the line back within a second."""
         self._device.stop()
 
-    def enable(self) -> None:
-        """Items count from now on."""
-        self._driver.enabled = True
-
-    def disable(self) -> None:
-        """No more items; the live reading goes on."""
-        self._driver.enabled = False
-
-    def live(self) -> ScaleReading:
-        """The last reading, for the screen; never to sell by."""
+    def live(self) -> Live:
+        """What the screen shows; never to sell by."""
         return self._driver.live
+
+    def offer(self) -> "Future[Offer]":
+        """The weight of what lies on the pan now; WEIGHT_* or DeviceLost when there is none."""
+        return self._device.submit("offer")
+
+    def sold(self, offer: Offer) -> None:
+        """This item is sold: the pan must be empty before the next one counts."""
+        self._device.submit(offer)
 
     def state(self) -> Condition:
         """UP, DEGRADED with SCALE_*, or DOWN with the reason."""
         return self._device.state()
-
-
-def code_hash() -> str:
-    """The SHA-256 of this file, for comparison with the published one."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()

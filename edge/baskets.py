@@ -163,7 +163,7 @@ class Baskets:
                 state = renew(self.peek_held(connection, held))
             with self._node.books.begin() as tx:
                 kept = self.load(tx, till)
-                if kept.state.lines:
+                if kept.state.lines or kept.state.to_weigh:
                     raise Refusal("BASKET_NOT_EMPTY")
                 gone = tx.execute(delete(held_basket).where(held_basket.c.held == held))
                 if gone.rowcount != 1:

@@ -29,7 +29,7 @@ from edge.rules import Rules
 from edge.shifts import Shift, Shifts
 from edge.tables import copy_counter
 from edge.tenders import CASH, demand_by_hand, settle
-from edge.till import BasketState, unknown
+from edge.till import BasketLine, BasketState, unknown
 from edge.views import PaidSale, TenderIn
 from protocol.clock import Reading
 from protocol.codec import Draft, body_of, decode
@@ -40,6 +40,7 @@ from protocol.events import (
     ReceiptReprinted,
     SaleCompleted,
     SaleLine,
+    SaleWeight,
 )
 from protocol.node.sqljournal import upsert
 from protocol.node.tables import READ, journal
@@ -50,6 +51,11 @@ define(
             "{count} scanned codes are not known. Deal with the red rows, then take payment; the "
             "sale is kept.",
             "有 {count} 个条码未识别。请先处理红色行再收款，本单已保留。",
+        ),
+        "PAY_TO_WEIGH": (
+            "{count} goods are not weighed yet. Weigh them or put them aside, then take payment; "
+            "the sale is kept.",
+            "有 {count} 件商品尚未称重。请称重或移除后再收款，本单已保留。",
         ),
         "PAY_OTHER_SALE": (
             "Another sale is on this till now. Nothing was booked and no money may be taken for "
@@ -185,6 +191,8 @@ class Checkout:
         red = unknown(kept.state)
         if red:
             raise Refusal("PAY_RED_ROWS", count=len(red))
+        if kept.state.to_weigh:
+            raise Refusal("PAY_TO_WEIGH", count=len(kept.state.to_weigh))
         return kept
 
     def _prepare(
@@ -276,6 +284,7 @@ class Checkout:
                     tax_rate_bp=x.tax_rate_bp,
                     tax_minor=tax_of[at],
                     weighed=x.weighed,
+                    weight=_weight(x),
                     no_discount=x.no_discount,
                     floor_minor=x.floor_minor,
                 )
@@ -392,6 +401,13 @@ class Checkout:
             select(copy_counter.c.copies).where(copy_counter.c.sale == sale)
         ).scalar_one()
         return int(found)
+
+
+def _weight(line: BasketLine) -> SaleWeight | None:
+    if line.weight is None:
+        return None
+    weight = line.weight
+    return SaleWeight(by=weight.by, gross_g=weight.gross_g, tare_g=weight.tare_g, unit=line.unit)
 
 
 def _applied(priced: Priced) -> tuple[AppliedRule, ...]:

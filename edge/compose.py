@@ -34,6 +34,7 @@ from edge.telling import Telling
 from edge.tendering import Tendering
 from edge.timekeeping import Timekeeping, facts_of, zone_data
 from edge.transfers import Transfers
+from edge.weighing import Weighing
 from protocol.clock import Clock
 from protocol.errors import Unavailable, define
 from protocol.ids import NodeId, shop_stream
@@ -86,6 +87,7 @@ class Shop:
     pairing: Pairing
     printing: Printing
     scanning: Scanning
+    weighing: Weighing
     health: Health
     prover: Prover
     syncing: Syncing
@@ -97,6 +99,7 @@ class Shop:
         self.printing.start()
         self.tendering.start()
         self.scanning.start()
+        self.weighing.start()
         self.syncing.start()
         # A restored shop must learn what it lost before it appends: else its journal forks.
         self.prover.start(self.syncing.welcomed, first=self.rules.start)
@@ -104,6 +107,7 @@ class Shop:
     def stop(self) -> None:
         """End all threads and close the database."""
         self.syncing.stop()
+        self.weighing.stop()
         self.scanning.stop()
         self.tendering.stop()
         self.printing.stop()
@@ -218,7 +222,8 @@ def _wire(
     )
     recogniser = Recogniser(node, catalogue)
     checkout = Checkout(floor)
-    selling = Selling(floor, recogniser, checkout, lambda: telling.prices_changed_ms)
+    weighing = Weighing(node, baskets, people)
+    selling = Selling(floor, recogniser, checkout, weighing, lambda: telling.prices_changed_ms)
     tendering = Tendering(floor, checkout, Providers(settings))
     scanning = Scanning(node, selling, recogniser)
     pages.append(scanning)
@@ -247,6 +252,7 @@ def _wire(
             printing=printing,
             scanning=scanning,
             screens=screens,
+            weighing=weighing,
             rules=rules,
             prices_changed_ms=lambda: telling.prices_changed_ms,
             link=syncing.status,
@@ -283,6 +289,7 @@ def _wire(
         pairing=Pairing(node, people),
         printing=printing,
         scanning=scanning,
+        weighing=weighing,
         health=health,
         prover=prover,
         syncing=syncing,

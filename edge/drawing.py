@@ -6,7 +6,7 @@ from typing import Any, Final
 from edge.catalogue import Product
 from edge.pricing import Priced
 from edge.till import BasketLine
-from edge.views import GiftView, LineView, PromotionView, ReasonView
+from edge.views import GiftView, LineView, PromotionView, ReasonView, ToWeigh, WeightView
 from edge.words import Notice, notice
 from promotions.ruleset import Live
 from promotions.trace import Outcome
@@ -184,9 +184,23 @@ def line_views(
                 touching=tuple(reason_view(priced, o) for o in touching(priced, line)),
                 oversold=line.sku in oversold,
                 on_hand_milli=on_hand.get(line.sku, 0),
+                weight=_weight(line),
             )
         )
     return views
+
+
+def _weight(line: BasketLine) -> WeightView | None:
+    if line.weight is None:
+        return None
+    return WeightView(line.weight.by, line.weight.gross_g, line.weight.tare_g)
+
+
+def to_weigh(lines: Iterable[BasketLine]) -> tuple[ToWeigh, ...]:
+    """Goods that wait for their weight."""
+    return tuple(
+        ToWeigh(x.line, x.sku, x.name.get("zh", x.sku), x.name.get("en", x.sku)) for x in lines
+    )
 
 
 def _red(line: BasketLine) -> LineView:

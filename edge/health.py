@@ -18,6 +18,7 @@ from edge.rules import Rules
 from edge.scanning import Scanning
 from edge.screens import Screens
 from edge.syncing import LinkStatus
+from edge.weighing import Weighing
 from edge.words import Notice, notice, notice_of
 from protocol.clock import DAY_MS
 from protocol.clockstatus import status_of
@@ -96,6 +97,10 @@ define(
 STILL: Final[dict[str, tuple[str, str]]] = {
     "printer": ("Selling goes on; receipts wait.", "可照常销售，小票排队等待。"),
     "scanner": ("Type codes or search by name.", "可手工输入条码或按名称查找。"),
+    "scale": (
+        "Selling goes on. Weighed goods: use a scale label, or type the weight; it is marked.",
+        "可照常销售。称重商品请用秤签或手工输入重量（会有标记）。",
+    ),
     "disk": ("What was sold is safe.", "已完成的销售均已保存。"),
     "database": ("What was sold is safe.", "已完成的销售均已保存。"),
     "broker": (
@@ -128,8 +133,8 @@ STILL: Final[dict[str, tuple[str, str]]] = {
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
-    Parts: printer/{till}, scanner/{till}, screen/{till}, disk, database, broker, central, queue,
-    clock, rules, prices, parked.
+    Parts: printer/{till}, scanner/{till}, scale/{till}, screen/{till}, disk, database, broker,
+    central, queue, clock, rules, prices, parked.
     """
 
     part: str
@@ -178,6 +183,7 @@ class Parts:
     printing: Printing
     scanning: Scanning
     screens: Screens
+    weighing: Weighing
     rules: Rules
     prices_changed_ms: Callable[[], int]
     link: Callable[[], LinkStatus]
@@ -191,6 +197,7 @@ class Health:
         self._checks: dict[str, Callable[[], list[Verdict]]] = {
             "printer": self._printers,
             "scanner": self._scanners,
+            "scale": self._scales,
             "disk": self._disk,
             "database": self._database,
             "broker": self._link,
@@ -243,6 +250,13 @@ class Health:
         return [
             _device(f"scanner/{view.till}", view.condition)
             for view in self._parts.scanning.scanners()
+            if view.condition is not None
+        ]
+
+    def _scales(self) -> list[Verdict]:
+        return [
+            _device(f"scale/{view.till}", view.condition)
+            for view in self._parts.weighing.scales()
             if view.condition is not None
         ]
 

@@ -58,6 +58,9 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "difference": ("difference", "差额"),
     "held": ("Held sales", "挂单"),
     "gift": ("Free gift", "赠品"),
+    "gross": ("Gross", "毛重"),
+    "tare": ("tare", "皮重"),
+    "by_hand": ("Weight typed by hand", "重量为手工输入"),
 }
 
 
@@ -68,6 +71,18 @@ def _of(pair: tuple[str, str], language: str) -> str:
 def _name(names: Mapping[str, str], language: str) -> str:
     short = "zh" if language.startswith("zh") else "en"
     return names.get(short) or next(iter(names.values()), "")
+
+
+def _weighed(line: SaleLine, language: str) -> str:
+    """Gross and tare of a weighed line, or that a person typed its weight."""
+    if line.weight is None or line.weight.by == "label":
+        return ""
+    if line.weight.by == "manual":
+        return _of(_WORDS["by_hand"], language)
+    gross = f"{_of(_WORDS['gross'], language)} {format_milli(line.weight.gross_g)} kg"
+    if not line.weight.tare_g:
+        return gross
+    return f"{gross}, {_of(_WORDS['tare'], language)} {format_milli(line.weight.tare_g)} kg"
 
 
 def tender_name(kind: str, language: str) -> str:
@@ -269,6 +284,7 @@ class Papers:
             gross_minor=line.gross_minor,
             discount_minor=line.discount_minor,
             promotions=promotions,
+            note=_weighed(line, language),
         )
 
     def shift(self, report: ShiftReport) -> list[Block]:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select
 from devices import scan as codes
 from devices.note import ReceiptCode, TransferNote
 from devices.scan import Gs1, Gtin, InStorePrefix, Rcn, parse_prefix
+from devices.weighing import in_grams, in_unit, net_of
 from edge.catalogue import Catalogue, Found, Product
 from edge.node import ShopNode
-from edge.till import BasketLine, BasketState, red_row
+from edge.till import BasketLine, BasketState, Weight, red_row
 from protocol.clock import Reading
 from protocol.errors import Refusal, TillmeshError, define
 from protocol.events import ChainSettings
@@ -86,7 +87,7 @@ class Recogniser:
         if isinstance(scan, codes.Unknown) and scan.code == PAY_CODE_EARLY:
             raise Refusal(scan.code, **scan.params)
         shown = raw.strip()[:80]
-        found, weight_milli, price_minor = self._goods(connection, scan, raw)
+        found, weight_g, price_minor = self._goods(connection, scan, raw)
         if found is None:
             return red_row(shown, *_why(scan, shown))
         try:
@@ -94,8 +95,8 @@ class Recogniser:
         except TillmeshError as fault:
             return red_row(shown, fault.code, dict(fault.params))
         line = msgspec.structs.replace(line, code=found.code)
-        if weight_milli is not None:
-            return msgspec.structs.replace(line, qty_milli=weight_milli, weighed=True)
+        if weight_g is not None:
+            return _by_label(line, weight_g, shown)
         if price_minor is not None:
             return _by_price(line, price_minor, shown)
         return line
@@ -107,7 +108,7 @@ class Recogniser:
     def _goods(
         self, connection: Connection, scan: codes.Scan, raw: str
     ) -> tuple[Found | None, int | None, int | None]:
-        """The product, the weight in thousandths and the price that the label carries."""
+        """The product, the weight in grams and the price that the label carries."""
         weight = price = None
         keys: tuple[str, ...] = ()
         match scan:
@@ -133,7 +134,10 @@ class Recogniser:
         return None, None, None
 
     def product_row(self, connection: Connection, found: Found, reading: Reading) -> BasketLine:
-        """The row of a known product at the list price of this moment; PRICE_MISSING."""
+        """The row of a known product at the list price of this moment; PRICE_MISSING.
+
+        Weighed goods come without a weight: they wait for the scale, a label or a hand.
+        """
         product = found.product
         judged = self._node.judged_ms(reading)
         price = self._catalogue.price_at(connection, product.sku, judged)
@@ -152,6 +156,7 @@ class Recogniser:
             price_version=price.version,
             tax_rate_bp=product.tax_rate_bp,
             weighed=product.weighed,
+            weight=Weight("waits") if product.weighed else None,
             no_discount=product.no_discount,
             floor_minor=product.floor_minor,
         )
@@ -199,11 +204,22 @@ def _why(scan: codes.Scan, shown: str) -> tuple[str, dict[str, object]]:
             return "CODE_UNKNOWN", {"text": shown}
 
 
+def _by_label(line: BasketLine, weight_g: int, shown: str) -> BasketLine:
+    """A label that carries a weight, or a red row when it is none or the unit is odd."""
+    try:
+        qty = in_unit(net_of(weight_g, 0), line.unit)
+    except Refusal as fault:
+        return red_row(shown, fault.code, dict(fault.params))
+    weight = Weight("label", gross_g=weight_g)
+    return msgspec.structs.replace(line, qty_milli=qty, weighed=True, weight=weight)
+
+
 def _by_price(line: BasketLine, price_minor: int, shown: str) -> BasketLine:
     """A label that carries a price: the weight that gives exactly this price, else a red row."""
     unit = line.unit_price_minor
     guess = half_up_ratio(price_minor * 1000, unit) if unit else 0
     for qty in (guess, guess - 1, guess + 1):
         if qty > 0 and half_up_ratio(unit * qty, 1000) == price_minor:
-            return msgspec.structs.replace(line, qty_milli=qty, weighed=True)
+            weight = Weight("label", gross_g=in_grams(qty, line.unit))
+            return msgspec.structs.replace(line, qty_milli=qty, weighed=True, weight=weight)
     return red_row(shown, "LABEL_PRICE_ODD", {"text": shown})

@@ -58,6 +58,7 @@ class _Page(msgspec.Struct, frozen=True):
     seen: float = float("-inf")  # time.monotonic
     person: str = ""
     screen: Screen = Screen.SALE
+    page: str = ""  # its own id: the last word of a page that was left must not silence the next
 
 
 class Scanning:
@@ -88,15 +89,18 @@ class Scanning:
             if till.scanner
         }
 
-    def till_alive(self, till: str, person: str, screen: Screen = Screen.SALE) -> None:
+    def till_alive(
+        self, till: str, person: str, screen: Screen = Screen.SALE, *, page: str = ""
+    ) -> None:
         """The till's page can be seen and shows `screen`; it says so every 4 s and on a change."""
         with self._gate:
-            self._pages[till] = _Page(time.monotonic(), person, screen)
+            self._pages[till] = _Page(time.monotonic(), person, screen, page)
 
-    def till_gone(self, till: str) -> None:
+    def till_gone(self, till: str, *, page: str = "") -> None:
         """The page went away or is hidden; scans are kept out from now on."""
         with self._gate:
-            self._pages.pop(till, None)
+            if self._pages.get(till, _Page()).page == page:
+                self._pages.pop(till, None)
 
     def _page_at(self, till: str) -> _Page:
         """What the till's page said last; nobody's when no page lives."""

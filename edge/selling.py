@@ -7,15 +7,22 @@ from edge import till as pure
 from edge.baskets import Kept
 from edge.catalogue import Found, Hit
 from edge.checkout import Checkout, SalesFloor
-from edge.drawing import gift_views, line_reasons, line_views, oversold_skus, reason_view
+from edge.drawing import (
+    gift_views,
+    line_reasons,
+    line_views,
+    oversold_skus,
+    reason_view,
+    to_weigh,
+)
 from edge.recognising import Recogniser
 from edge.views import BasketView, HeldView, PaidSale, ReasonView, TenderIn
+from edge.weighing import Weighing
 from edge.words import Notice, notice, notice_of
 from protocol.clock import Reading
 from protocol.errors import Refusal, TillmeshError, define
 from protocol.events import SaleCompleted
 from protocol.money import format_minor
-from protocol.quantity import check_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +60,11 @@ class Selling:
         floor: SalesFloor,
         recogniser: Recogniser,
         checkout: Checkout,
+        weighing: Weighing,
         prices_changed_ms: "Callable[[], int]",
     ) -> None:
         self._floor = floor
+        self._weighing = weighing
         self._node = floor.node
         self._recogniser = recogniser
         self._prices_changed_ms = prices_changed_ms
@@ -81,6 +90,7 @@ class Selling:
             gifts = gift_views(priced, lambda sku: floor.catalogue.product(connection, sku))
         oversold = oversold_skus(priced.lines, on_hand)
         red = len(pure.unknown(kept.state))
+        ready = bool(priced.lines) and not red and not kept.state.to_weigh
         shift = floor.shifts.current(till)
         blocked = self._blocked()
         warnings = [*blocked, *self._warnings(reading, oversold)]
@@ -93,6 +103,7 @@ class Selling:
             sale=kept.state.sale,
             version=kept.version,
             lines=tuple(line_views(kept.state.lines, priced, on_hand, oversold)),
+            to_weigh=to_weigh(kept.state.to_weigh),
             shown_line=kept.state.shown_line,
             items_milli=sum(x.qty_milli for x in priced.lines),
             gross_minor=priced.gross_minor,
@@ -100,7 +111,7 @@ class Selling:
             total_minor=priced.total_minor,
             currency=self._node.settings.currency,
             unknown=red,
-            payable=bool(priced.lines) and not red and shift is not None and not blocked,
+            payable=ready and shift is not None and not blocked,
             exact=exact,
             upper_bound_minor=None if exact else priced.result.upper_bound_minor,
             gifts=gifts,
@@ -172,7 +183,10 @@ class Selling:
         self._may_sell(till, person)
         reading = self._node.clock.read()
         with self._node.books.database.reading() as connection:
-            row = pure.times(self._recogniser.row(connection, raw, reading), qty_milli)
+            found = self._recogniser.row(connection, raw, reading)
+        if found.weighed and qty_milli is not None:
+            self._weighing.demand_by_hand(till)
+        row = pure.times(found, qty_milli)
         return self._added(till, row, scan_id)
 
     def _added(self, till: str, row: pure.BasketLine, scan_id: str) -> BasketView:
@@ -181,15 +195,17 @@ class Selling:
         )
 
     def add_product(
-        self, till: str, sku: str, qty_milli: int, *, person: str, scan_id: str = ""
+        self, till: str, sku: str, qty_milli: int | None, *, person: str, scan_id: str = ""
     ) -> BasketView:
-        """A product picked from a list or search."""
+        """A product picked from a list or search; without a quantity one, or as it will weigh."""
         self._may_sell(till, person)
         reading = self._node.clock.read()
         with self._node.books.database.reading() as connection:
             product = self._recogniser.by_sku(connection, sku)
-            check_precision(qty_milli, decimals=product.decimals)
-            row = self._recogniser.product_row(connection, Found(product, qty_milli, ""), reading)
+            row = self._recogniser.product_row(connection, Found(product, 1000, ""), reading)
+        if row.weighed and qty_milli is not None:
+            self._weighing.demand_by_hand(till)
+        row = pure.times(row, qty_milli)
         return self._added(till, row, scan_id)
 
     def set_quantity(
@@ -201,11 +217,15 @@ class Selling:
         person: str,
         expect_version: int | None = None,
     ) -> BasketView:
-        """Another quantity, in the product's precision; above 0."""
+        """Another quantity, in the product's precision; above 0. A weight, while no scale works."""
         self._may_sell(till, person)
-        return self._changed(
-            till, lambda state: pure.set_quantity(state, line, qty_milli), expect_version
-        )
+
+        def step(state: pure.BasketState) -> pure.BasketState:
+            if pure.line_of(state, line).weighed:
+                self._weighing.demand_by_hand(till)
+            return pure.set_quantity(state, line, qty_milli)
+
+        return self._changed(till, step, expect_version)
 
     def void_line(
         self, till: str, line: int, *, person: str, expect_version: int | None = None

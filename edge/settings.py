@@ -57,6 +57,8 @@ class TillSettings(Frozen, frozen=True):
     printer: str = ""  # socket://host:9100, /dev/serial/by-id/..., file:///dev/usb/lp0
     profile: str = "80mm-48col"
     scanner: str = ""
+    scale: str = ""
+    scale_kind: Literal["mettler", "cas"] = "mettler"
     drawer: bool = False
     drawer_pin: Literal[2, 5] = 2  # of the printer's drawer socket
     card: str = ""  # a card terminal: socket://host:port or a /dev path
@@ -292,8 +294,7 @@ def _devices(s: Settings) -> Iterable[str]:
         if till.profile not in profiles:
             known = ", ".join(profiles)
             yield f"tills[{n}].profile: there is no profile {till.profile!r}; known: {known}"
-        devices = (("printer", till.printer), ("scanner", till.scanner), ("card", till.card))
-        for name, url in devices:
+        for name, url in _addresses(till):
             if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
                 yield (
                     f"tills[{n}].{name}: expected socket://host:port, a /dev path or file://, "
@@ -350,6 +351,15 @@ def _payment(s: Settings) -> Iterable[str]:
     for name in ("patience_s", "poll_s", "retry_max_s", "watch_s"):
         if getattr(s.payment, name) <= 0:
             yield f"payment.{name}: expected seconds above 0, found {getattr(s.payment, name)}"
+
+
+def _addresses(till: TillSettings) -> tuple[tuple[str, str], ...]:
+    return (
+        ("printer", till.printer),
+        ("scanner", till.scanner),
+        ("scale", till.scale),
+        ("card", till.card),
+    )
 
 
 def _words(s: Settings) -> Iterable[str]:

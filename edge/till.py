@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from devices.weighing import in_grams, in_unit, net_of
 from protocol.errors import Refusal, define
 from protocol.quantity import MILLI_MAX, check_precision
 
@@ -23,6 +24,10 @@ define(
             "Line {line} is no longer in this sale. Nothing was changed.",
             "第 {line} 行已不在本单中。没有任何更改。",
         ),
+        "WEIGHING_GONE": (
+            "These goods are weighed already or were taken out. Nothing was changed.",
+            "该商品已称重或已移除。没有任何更改。",
+        ),
         "QUANTITY_NOTHING": (
             "A quantity must be above 0. To take the line out, void it.",
             "数量必须大于 0。如需删除该行，请使用“删行”。",
@@ -34,6 +39,14 @@ define(
         ),
     }
 )
+
+
+class Weight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a weighed row got its quantity; `waits`: it has none yet."""
+
+    by: Literal["waits", "scale", "label", "manual"]
+    gross_g: int = 0
+    tare_g: int = 0
 
 
 class BasketLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +68,7 @@ class BasketLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_version: str = ""
     tax_rate_bp: int = 0
     weighed: bool = False
+    weight: Weight | None = None
     no_discount: bool = False
     floor_minor: int | None = None
     reason: str = ""  # of an unknown row: stable code
@@ -66,6 +80,7 @@ class BasketState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     sale: str
     lines: tuple[BasketLine, ...] = ()
+    to_weigh: tuple[BasketLine, ...] = ()  # named, not weighed yet: no rows, but they block payment
     next_line: int = 1
     shown_line: int = 0  # the row that changed last
     taken: tuple[str, ...] = ()  # ids of the newest scans: asked again, they are not doubled
@@ -80,7 +95,7 @@ def line_of(state: BasketState, line: int) -> BasketLine:
 
 
 def _demand_room(state: BasketState) -> None:
-    if len(state.lines) >= LINES_MAX:
+    if len(state.lines) + len(state.to_weigh) >= LINES_MAX:
         raise Refusal("BASKET_FULL", limit=LINES_MAX)
 
 
@@ -99,7 +114,10 @@ def _joins(last: BasketLine, new: BasketLine) -> bool:
 
 
 def add(state: BasketState, new: BasketLine) -> BasketState:
-    """Put a product or a red row at the end; `new.line` is given here."""
+    """Put a product or a red row at the end; `new.line` is given here.
+
+    Goods without their weight wait beside the rows until they are weighed.
+    """
     if state.lines and _joins(state.lines[-1], new):
         last = state.lines[-1]
         qty = _bounded(last.qty_milli + new.qty_milli)
@@ -109,8 +127,55 @@ def add(state: BasketState, new: BasketLine) -> BasketState:
     placed = msgspec.structs.replace(
         new, line=state.next_line, qty_milli=_bounded(new.qty_milli), code=new.code[:CODE_MAX]
     )
-    grown_state = _with(state, (*state.lines, placed), placed.line)
+    if placed.weight is not None and placed.weight.by == "waits":
+        grown_state = msgspec.structs.replace(state, to_weigh=(*state.to_weigh, placed))
+    else:
+        grown_state = _with(state, (*state.lines, placed), placed.line)
     return msgspec.structs.replace(grown_state, next_line=state.next_line + 1)
+
+
+def waiting(state: BasketState, line: int) -> BasketLine:
+    """One of the goods that are to be weighed; WEIGHING_GONE when it is not there (any more)."""
+    for one in state.to_weigh:
+        if one.line == line:
+            return one
+    raise Refusal("WEIGHING_GONE")
+
+
+def set_tare(state: BasketState, line: int, tare_g: int) -> BasketState:
+    """What of the weight is the bag or the bowl."""
+    found = waiting(state, line)
+    weight = Weight("waits", tare_g=tare_g)
+    changed = msgspec.structs.replace(found, weight=weight)
+    rest = tuple(changed if x.line == line else x for x in state.to_weigh)
+    return msgspec.structs.replace(state, to_weigh=rest)
+
+
+def weighed(state: BasketState, line: int, weight: Weight) -> BasketState:
+    """The goods become a row with what the weight leaves after the tare."""
+    found = waiting(state, line)
+    net = in_unit(net_of(weight.gross_g, weight.tare_g), found.unit)
+    return _placed(state, msgspec.structs.replace(found, weight=weight, qty_milli=_bounded(net)))
+
+
+def weighed_by_hand(state: BasketState, line: int, qty_milli: int) -> BasketState:
+    """The goods become a row with the net weight that a person typed."""
+    return _placed(state, by_hand(waiting(state, line), qty_milli))
+
+
+def _placed(state: BasketState, row: BasketLine) -> BasketState:
+    rest = msgspec.structs.replace(state, to_weigh=_without(state, row.line))
+    return _with(rest, (*state.lines, row), row.line)
+
+
+def not_weighed(state: BasketState, line: int) -> BasketState:
+    """The goods are put aside without a weight."""
+    waiting(state, line)
+    return msgspec.structs.replace(state, to_weigh=_without(state, line))
+
+
+def _without(state: BasketState, line: int) -> tuple[BasketLine, ...]:
+    return tuple(x for x in state.to_weigh if x.line != line)
 
 
 def once(
@@ -128,8 +193,17 @@ def times(row: BasketLine, qty_milli: int | None) -> BasketLine:
     """So many of what one scan stands for (a case of 12 scanned as `3*` is 36)."""
     if qty_milli is None or row.kind == "unknown":
         return row
+    if row.weight is not None and row.weight.by == "waits":
+        return by_hand(row, qty_milli)
     qty = check_precision(row.qty_milli * qty_milli // 1000, decimals=row.decimals)
     return msgspec.structs.replace(row, qty_milli=qty)
+
+
+def by_hand(row: BasketLine, qty_milli: int) -> BasketLine:
+    """A weight that a person typed, and marked as such."""
+    qty = check_precision(_bounded(qty_milli), decimals=row.decimals)
+    weight = Weight("manual", gross_g=in_grams(qty, row.unit))
+    return msgspec.structs.replace(row, qty_milli=qty, weight=weight)
 
 
 def _bounded(qty_milli: int) -> int:
@@ -147,6 +221,8 @@ def set_quantity(state: BasketState, line: int, qty_milli: int) -> BasketState:
         raise Refusal("LINE_NOT_COUNTABLE", line=line)
     check_precision(_bounded(qty_milli), decimals=found.decimals)
     changed = msgspec.structs.replace(found, qty_milli=qty_milli)
+    if found.weight is not None:
+        changed = by_hand(found, qty_milli)
     return _with(state, tuple(changed if x.line == line else x for x in state.lines), line)
 
 

@@ -27,6 +27,14 @@ class ReasonView(msgspec.Struct, frozen=True):
     why: Notice  # code = reason code
 
 
+class WeightView(msgspec.Struct, frozen=True):
+    """How a weighed row got its quantity."""
+
+    by: Literal["waits", "scale", "label", "manual"]
+    gross_g: int
+    tare_g: int
+
+
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
     """One row as it is drawn. Name it by `line` in every verb."""
 
@@ -48,6 +56,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     touching: tuple[ReasonView, ...] = ()  # every rule that touches this line
     oversold: bool = False
     on_hand_milli: int = 0
+    weight: WeightView | None = None
     reason: Notice | None = None  # of an unknown row
 
 
@@ -61,6 +70,15 @@ class GiftView(msgspec.Struct, frozen=True):
     rule: str
 
 
+class ToWeigh(msgspec.Struct, frozen=True):
+    """Goods that are named and not weighed yet; name them by `line`."""
+
+    line: int
+    sku: str
+    zh: str
+    en: str
+
+
 class BasketView(msgspec.Struct, frozen=True, kw_only=True):
     """The whole till at one version. Pages take it as it is; nothing is computed in a browser."""
 
@@ -68,6 +86,7 @@ class BasketView(msgspec.Struct, frozen=True, kw_only=True):
     sale: str  # the id to pay with
     version: int
     lines: tuple[LineView, ...]
+    to_weigh: tuple[ToWeigh, ...]  # payment waits for them too
     shown_line: int  # the row that changed last; 0 for none
     items_milli: int
     gross_minor: int

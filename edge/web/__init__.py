@@ -36,6 +36,7 @@ from edge.web.visitor import (
     visitor,
 )
 from edge.web.visitor import shop as shop_here
+from edge.web.weighing import weighing_api
 from edge.web.wording import FILTERS, name_of
 
 BODY_BYTES_MAX: Final = 256 * 1024
@@ -68,7 +69,7 @@ def create_app(shop: Shop) -> OpenAPI:
     app.context_processor(_shared)
     for blueprint in (session, till, stock, transfers, upkeep, clocks, live):
         app.register_blueprint(blueprint)
-    for api in (till_api, documents_api):
+    for api in (till_api, weighing_api, documents_api):
         app.register_api(api)
     shapes.describe(app)
 

@@ -163,9 +163,9 @@ def screen(body: s.ScreenBody) -> Response:
     """The till's page lives and shows this: its scanner's codes go there."""
     who, scanning = visitor(), shop().scanning
     if body.screen == "away":
-        scanning.till_gone(who.till)
+        scanning.till_gone(who.till, page=body.page)
     else:
-        scanning.till_alive(who.till, who.person, Screen(body.screen))
+        scanning.till_alive(who.till, who.person, Screen(body.screen), page=body.page)
     return give(s.Done("/till"))
 
 

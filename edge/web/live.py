@@ -27,13 +27,13 @@ PING_S: Final = 15.0
 SETTLE_S: Final = 0.25  # facts that come close together redraw the header once
 RETRY_S: Final = 5
 TOPICS: Final = (  # what a page can hear; the scripts get this list
-    "status", "basket", "scan", "paycode", "held", "spool", "stock", "sale", "transfer",
+    "status", "basket", "scan", "paycode", "weigh", "held", "spool", "stock", "sale", "transfer",
     "neighbours", "lost", "bye", "ping",
 )  # fmt: skip
 HEADER_TOPICS: Final = frozenset(
-    {"link", "clock", "health", "rules", "prices", "scanner", "printer", "queue", "people"}
+    {"link", "clock", "health", "rules", "prices", "scanner", "scale", "printer", "queue", "people"}
 )
-TILL_ONLY: Final = frozenset({"basket", "scan", "paycode"})  # no business of other screens
+TILL_ONLY: Final = frozenset({"basket", "scan", "paycode", "weigh"})  # no business of other screens
 STOP: Final = Fact("stop", "{}")
 
 live = Blueprint("live", __name__)

@@ -9,6 +9,7 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge.views import BasketView, PaidSale, ReasonView, TenderIn
+from edge.weighing import TARE_MAX_G, WeighingView
 from protocol.money import MINOR_MAX
 from protocol.quantity import MILLI_MAX
 
@@ -45,13 +46,14 @@ class AddBody(Body):
 
     id: Id
     sku: Id
-    qty_milli: Milli = 1000
+    qty_milli: Milli | None = None
 
 
 class ScreenBody(Body):
     """What the till's page shows; `away` when it is hidden or left."""
 
     screen: Annotated[str, Field(pattern="^(sale|tender|away)$")]
+    page: Id
 
 
 class LinePath(BaseModel):
@@ -64,6 +66,12 @@ class QuantityBody(Body):
     """Another quantity of a row."""
 
     qty_milli: Milli
+
+
+class TareBody(Body):
+    """What the bag or the bowl weighs."""
+
+    tare_g: Annotated[int, Field(ge=0, le=TARE_MAX_G), BeforeValidator(_whole)]
 
 
 class HoldBody(Body):
@@ -229,6 +237,12 @@ class FoundView(msgspec.Struct, frozen=True):
     found: HitView | None
 
 
+class WeighingNow(msgspec.Struct, frozen=True):
+    """What waits for its weight, with what lies on the scale, or nothing."""
+
+    weighing: WeighingView | None
+
+
 class Reasons(msgspec.Struct, frozen=True):
     """One verdict per rule."""
 
@@ -305,7 +319,8 @@ class NoteOut(msgspec.Struct, frozen=True):
 
 
 ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
-    Said, BasketView, Reasons, HeldList, PaidSale, RecentList, Copy, Done, Hits, FoundView, NoteOut,
+    Said, BasketView, Reasons, HeldList, PaidSale, RecentList, Copy, Done, WeighingNow,
+    Hits, FoundView, NoteOut,
 )  # fmt: skip
 READING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": []}]
 WRITING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": [], "form": []}]

@@ -82,9 +82,11 @@ def read_status(till: str, language: str) -> Status:
     def part(key: str, icon: str, name: str, found: Verdict | None) -> Part:
         return _part(key, icon, name, found=found, language=language)
 
+    mine = (("scanner", "scan", _("Scanner")), ("scale", "scale", _("Scale")))
     parts = (
         part("printer", "printer", _("Printer"), of("printer")),
-        part("edge", "shop", _("Shop computer"), of("disk", "database", "parked", "scanner")),
+        *(part(key, icon, name, found) for key, icon, name in mine if (found := of(key))),
+        part("edge", "shop", _("Shop computer"), of("disk", "database", "parked")),
         part("office", "office", _("Head office"), of("central")),
         part("internet", "globe", _("Internet"), of("broker")),
         msgspec.structs.replace(

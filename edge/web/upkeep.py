@@ -7,6 +7,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
+from devices.weighing import code_hash
 from edge.web.clocks import clock_view
 from edge.web.till import boot_of
 from edge.web.visitor import needs, shop, visitor
@@ -163,6 +164,7 @@ def _settings_page(fault: TillmeshError | None = None, *, code: str = "") -> Res
         browsers=node.pairing.browsers(),
         staff=node.people.staff(),
         force=node.rules.in_force,
+        weighing_hash=code_hash(),
         code=code,
         code_till=request.form.get("till", ""),
         fault=fault,

@@ -59,6 +59,16 @@ def till_words() -> dict[str, str]:
             "type_code": _("Type a code"),
             "no_code": _("Type a code first."),
             "take_over": _("Take over"),
+            "weigh": _("Weigh"),
+            "weigh_said": _("{name}: put it on the scale."),
+            "weigh_blocks": _("Waiting for their weight: {n}. Weigh them or put them aside."),
+            "weigh_more": _("{n} more to weigh after this."),
+            "weight_by_hand": _("Weight by hand, {unit}"),
+            "by_hand": _("weight typed by hand"),
+            "take_weight": _("Take the weight"),
+            "not_weighed": _("Put aside"),
+            "tare_g": _("Tare (g)"),
+            "gross_tare": _("gross {gross} kg, tare {tare} kg"),
         }
     )
 

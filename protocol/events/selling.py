@@ -5,6 +5,15 @@ from typing import Any
 from protocol.events.registry import Event
 
 
+class SaleWeight(Event, frozen=True, kw_only=True):
+    """How a weighed line got its quantity: gross less tare, in grams; the price is per `unit`."""
+
+    by: str  # scale, label, manual: typed by a person while the scale was down
+    gross_g: int
+    tare_g: int = 0
+    unit: str = "kg"
+
+
 class SaleLine(Event, frozen=True, kw_only=True):
     """One line as it was sold: the list price, where it came from, and what was taken off."""
 
@@ -20,6 +29,7 @@ class SaleLine(Event, frozen=True, kw_only=True):
     tax_rate_bp: int = 0  # basis points; prices include tax
     tax_minor: int = 0
     weighed: bool = False
+    weight: SaleWeight | None = None
     no_discount: bool = False
     is_return: bool = False
     override_by: str | None = None  # who allowed a price that is not the list price

@@ -1,14 +1,21 @@
-"""Scales on real ptys: only what may be sold by, once per item."""
+"""Scales on real ptys: only what may be sold by, once per item, whatever happens to the cable."""
 
+import itertools
 import queue
+import threading
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from devices.device import DeviceState
-from devices.scale import ItemGate, Scale, ScaleReading, Weighed, code_hash, read_cas, read_mettler
+from devices.device import DeviceState, Status
+from devices.port import DeviceLost
+from devices.scale import Live, Scale
 from devices.sim.vscale import VirtualScale
+from devices.weighing import ScaleReading
+from protocol.errors import Refusal
+
+PATIENCE_S = 30.0
+EMPTY = ScaleReading("stable", 0)
 
 
 @pytest.fixture(params=["mettler", "cas"])
@@ -20,145 +27,133 @@ def pan(request):
 
 
 @pytest.fixture
-def scale(pan, events, eventually, monkeypatch):
+def lives():
+    return queue.Queue()
+
+
+@pytest.fixture
+def scale(pan, events, lives, eventually, monkeypatch):
     monkeypatch.setattr("devices.scale.POLL_S", 0.02)
-    device = Scale("s1", pan.path, protocol=pan._protocol, on_event=events.put)
+    device = Scale("s1", pan.path, protocol=pan._protocol, on_event=events.put, on_live=lives.put)
     device._driver.tick_s = 0.02
     device.start()
-    device.enable()
-    eventually(lambda: device.live() == ScaleReading("stable", 0))
+    eventually(lambda: device.live().reading == EMPTY, within_s=PATIENCE_S)
     yield device
     device.stop()
 
 
-def _weight(events, within_s=2.0):
-    while True:
-        event = events.get(timeout=within_s)
-        if isinstance(event, Weighed):
-            return event.grams
+def _sell(scale, eventually):
+    """Take what lies on the pan, as the till does."""
+    eventually(lambda: scale.live().item, within_s=PATIENCE_S)
+    offer = scale.offer().result(timeout=PATIENCE_S)
+    scale.sold(offer)
+    return offer.grams
 
 
-def _no_weight(events):
-    with pytest.raises(queue.Empty):
-        _weight(events, 0.25)
+def _why(scale):
+    with pytest.raises((Refusal, DeviceLost)) as refused:
+        scale.offer().result(timeout=PATIENCE_S)
+    return refused.value.code
 
 
-def test_an_item_counts_once_and_after_an_empty_pan_again(scale, pan, events, eventually):
+def test_an_item_is_sold_once_and_after_an_empty_pan_another(scale, pan, eventually):
+    assert _why(scale) == "WEIGHT_NOTHING"
     pan.put(536)
-    assert _weight(events) == 536
-    _no_weight(events)
+    assert _sell(scale, eventually) == 536
+    eventually(lambda: scale.live().why_not == "WEIGHT_NOT_ZEROED", within_s=PATIENCE_S)
     pan.put(800)  # more on top: the pan was not empty
-    _no_weight(events)
+    eventually(lambda: scale.live().reading.grams == 800, within_s=PATIENCE_S)
+    assert _why(scale) == "WEIGHT_NOT_ZEROED"
     pan.put(0)
-    eventually(lambda: scale.live() == ScaleReading("stable", 0))
-    _no_weight(events)
+    eventually(lambda: scale.live().reading == EMPTY, within_s=PATIENCE_S)
     pan.put(250)
-    assert _weight(events) == 250
+    assert _sell(scale, eventually) == 250
 
 
-def test_what_is_no_weight(scale, pan, events, eventually):
-    pan.put(300, moving=True)
-    eventually(lambda: scale.live().kind == "unstable")
-    pan.put(-20)
-    eventually(lambda: scale.live().kind == "negative")
-    pan.put(16_000)
-    eventually(lambda: scale.state().code == "SCALE_OVERLOAD")
-    pan.put(300)
-    pan.broken = True
-    eventually(lambda: scale.state().code == "SCALE_GARBLED")
-    _no_weight(events)
-    pan.broken = False
-    assert _weight(events) == 300
-    assert scale.state().state is DeviceState.UP
-
-
-def test_split_frames_and_disabled(scale, pan, events, eventually):
-    pan.split = True
-    pan.put(1234)
-    assert _weight(events) == 1234
-    pan.put(0)
-    eventually(lambda: scale.live() == ScaleReading("stable", 0))
-    scale.disable()
-    pan.put(99)
-    eventually(lambda: scale.live() == ScaleReading("stable", 99))
-    _no_weight(events)
-
-
-def test_unplug_and_silence(scale, pan, events, eventually, monkeypatch):
-    monkeypatch.setattr("devices.scale.SILENCE_S", 0.3)
-    for n in range(5):
-        pan.unplug()
-        eventually(lambda: scale.state().state is DeviceState.DOWN)
-        pan.put(0)
-        pan.plug()
-        eventually(lambda: scale.live() == ScaleReading("stable", 0))
-        eventually(lambda: scale._driver._gate._empty_since)
-        pan.put(100 + n)
-        assert _weight(events) == 100 + n
-        pan.put(0)
-    pan.mute = True
-    eventually(lambda: scale.state().code == "SCALE_SILENT")
-    assert "s1" in scale.state().sentence("zh-CN")
-    pan.mute = False
-    eventually(lambda: scale.state().state is DeviceState.UP)
+def test_goods_that_lie_there_before_they_are_named_count(scale, pan, eventually):
+    pan.put(420)
+    eventually(lambda: scale.live().item == 420, within_s=PATIENCE_S)
+    assert [scale.offer().result(timeout=PATIENCE_S).grams for _ in range(3)] == [420] * 3
+    assert _sell(scale, eventually) == 420
 
 
 @pytest.mark.parametrize(
-    ("frame", "kind", "grams"),
+    ("grams", "moving", "code"),
     [
-        (b"\x0200.535\r", "stable", 535),
-        (b"\x0212.345N\r", "stable", 12345),
-        (b"\x02?A\r", "unstable", 0),
-        (b"\x02?B\r", "overload", 0),
-        (b"\x02?D\r", "negative", 0),
-        (b"\x0200.5\r", "broken", 0),
-        (b"00.535\r", "broken", 0),
-        (b"", "broken", 0),
+        (300, True, "WEIGHT_MOVES"),
+        (-20, False, "WEIGHT_NEGATIVE"),
+        (16_000, False, "WEIGHT_OVERLOAD"),
     ],
 )
-def test_mettler_frames(frame, kind, grams):
-    assert read_mettler(frame) == ScaleReading(kind, grams)
-    parity = bytes(b | 0x80 if b.bit_count() % 2 else b for b in frame)
-    assert read_mettler(parity) == ScaleReading(kind, grams)
+def test_what_is_no_weight_is_refused_with_its_reason(scale, pan, eventually, grams, moving, code):
+    pan.put(grams, moving=moving)
+    eventually(lambda: scale.live().why_not == code, within_s=PATIENCE_S)
+    assert _why(scale) == code
+    pan.put(300)
+    assert _sell(scale, eventually) == 300
+    assert scale.state().state is DeviceState.UP
 
 
-def test_cas_frames_with_a_wrong_checksum_are_broken():
-    with VirtualScale(protocol="cas") as virtual:
-        virtual.put(536)
-        good = virtual.answer(b"\x11")
-    assert read_cas(good) == ScaleReading("stable", 536)
-    for at in range(len(good)):
-        damaged = good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :]
-        assert read_cas(damaged).kind == "broken"
-        assert read_cas(good[:at]).kind == "broken"
+def test_wrong_checksums_and_noise_degrade_it_and_it_comes_back(scale, pan, eventually):
+    pan.put(300)
+    pan.broken = True
+    eventually(lambda: scale.state().code == "SCALE_GARBLED", within_s=PATIENCE_S)
+    assert _why(scale) == "WEIGHT_GARBLED"
+    pan.broken = False
+    assert _sell(scale, eventually) == 300
 
 
-@given(st.binary(max_size=30))
-def test_noise_is_never_a_weight_by_chance_of_a_crash(noise):
-    assert read_mettler(noise).kind in {"stable", "unstable", "negative", "overload", "broken"}
-    assert read_cas(noise).kind in {"stable", "unstable", "negative", "overload", "broken"}
+def test_split_frames(scale, pan, eventually):
+    pan.split = True
+    pan.put(1234)
+    assert _sell(scale, eventually) == 1234
 
 
-READINGS = st.builds(
-    ScaleReading,
-    st.sampled_from(["stable", "unstable", "negative", "overload", "broken"]),
-    st.sampled_from([0, 100, 200]),
-)
+def test_the_screen_hears_of_changes_only(scale, pan, lives, eventually):
+    pan.put(777)
+    eventually(lambda: scale.live().item == 777, within_s=PATIENCE_S)
+    heard = []
+    while not lives.empty():
+        heard.append(lives.get_nowait())
+    assert heard[-1] == Live(ScaleReading("stable", 777), 777, "")
+    assert all(a != b for a, b in itertools.pairwise(heard))
 
 
-@given(st.lists(READINGS, max_size=60))
-def test_between_two_items_the_pan_was_empty(readings):
-    gate = ItemGate()
-    emptied = False
-    for reading in readings:
-        if reading == ScaleReading("stable", 0):
-            emptied = True
-        if gate.take(reading) is not None:
-            assert emptied
-            assert reading.kind == "stable"
-            assert reading.grams > 0
-            emptied = False
+def test_silence_is_told_and_ends(scale, pan, eventually, monkeypatch):
+    monkeypatch.setattr("devices.scale.SILENCE_S", 0.3)
+    pan.mute = True
+    eventually(lambda: scale.state().code == "SCALE_SILENT", within_s=PATIENCE_S)
+    assert _why(scale) == "SCALE_SILENT"
+    assert "s1" in scale.state().sentence("zh-CN")
+    pan.mute = False
+    eventually(lambda: scale.state().state is DeviceState.UP, within_s=PATIENCE_S)
 
 
-def test_the_published_hash_is_of_the_file():
-    assert len(code_hash()) == 64
+def _replug(pan, scale, events, eventually, rounds):
+    """Pull the cable with goods on the pan, again and again: each is sold once, at its weight."""
+    threads = files = 0
+    for n in range(rounds):
+        if n == 2:
+            threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+        pan.put(100 + n)
+        assert _sell(scale, eventually) == 100 + n
+        pan.put(5000 + n)
+        pan.unplug()
+        eventually(lambda: scale.state().state is DeviceState.DOWN, within_s=PATIENCE_S)
+        assert _why(scale) in {"DEVICE_LOST", "DEVICE_MISSING"}
+        pan.put(0)
+        pan.plug()
+        eventually(lambda: scale.live().reading == EMPTY, within_s=PATIENCE_S)
+        while not events.empty():
+            assert isinstance(events.get_nowait(), Status)
+    assert threading.active_count() == threads
+    assert abs(len(list(Path("/proc/self/fd").iterdir())) - files) <= 1
+
+
+def test_replug_50_times(scale, pan, events, eventually):
+    _replug(pan, scale, events, eventually, 50)
+
+
+@pytest.mark.nightly
+def test_replug_1000_times(scale, pan, events, eventually):
+    _replug(pan, scale, events, eventually, 1000)

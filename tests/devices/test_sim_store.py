@@ -117,11 +117,10 @@ def test_a_full_shop_weighs_shows_labels_and_collects(events, eventually):
         labels = LabelPrinter("l", shop.labels.url, on_event=events.put)
         for device in (scale, display, labels):
             device.start()
-        scale.enable()
-        eventually(lambda: scale.live().kind == "stable")
+        eventually(lambda: scale.live().reading.kind == "stable")
         eventually(lambda: labels.state().state is DeviceState.UP)
         _post(shop.page_url + "till/t1/weigh", code="536")
-        eventually(lambda: any(getattr(e, "grams", 0) == 536 for e in list(events.queue)))
+        eventually(lambda: scale.live().item == 536)
         display.show("Bun", "5.00")
         eventually(lambda: shop.tills["t1"].display.screen.lines()[0].strip() == "Bun")
         size = LabelSize(40, 30)

@@ -113,3 +113,15 @@ def test_beating_pages_keep_nobody_signed_in(open_shop: Shop, clock: FixedClock)
         assert open_shop.people.session(signed.token, browser="b", acts=False) is not None
     clock.later(minute)
     assert open_shop.people.session(signed.token, browser="b", acts=False) is None
+
+
+def test_the_last_word_of_a_page_that_was_left_does_not_silence_the_next(open_shop: Shop) -> None:
+    scanning = open_shop.scanning
+    scanning.till_alive("1", "anna", page="old")
+    scanning.till_alive("1", "anna", page="new")
+    scanning.till_gone("1", page="old")
+    scanning.take("1", BUN)
+    assert len(open_shop.selling.view("1").lines) == 1
+    scanning.till_gone("1", page="new")
+    scanning.take("1", BUN)
+    assert open_shop.selling.view("1").lines[0].qty_milli == 1000

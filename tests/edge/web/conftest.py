@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from edge.compose import Shop
+from edge.settings import Settings
 from edge.web import create_app
 from edge.web.serving import Server
 from edge.web.visitor import BROWSER_COOKIE, CSRF_COOKIE, SESSION_COOKIE, csrf_token
@@ -53,8 +54,8 @@ class Stalling:
 class Site:
     """A shop, its server and the ways into it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.shop: Shop = house.build(folder)
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        self.shop: Shop = house.build(folder, settings=settings)
         house.head_office(self.shop, ALL, house.three_for_two())
         self.shop.rules.refresh()
         self.app = create_app(self.shop)

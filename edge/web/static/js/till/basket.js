@@ -31,11 +31,17 @@ function tools(line, act) {
       small(t("take_out"), "void", () => act.voidLine(line), "Del"));
   }
   return el("div", { class: "tools" },
-    square(t("one_less"), "minus", () => act.step(line, -1)),
+    line.weighed ? null : square(t("one_less"), "minus", () => act.step(line, -1)),
     small(t("quantity"), "quantity", () => act.askQuantity(line), "n*"),
-    square(t("one_more"), "plus", () => act.step(line, 1)),
+    line.weighed ? null : square(t("one_more"), "plus", () => act.step(line, 1)),
     small(t("why"), "why", () => act.explain(line), "F8"),
     small(t("take_out"), "void", () => act.voidLine(line), "Del"));
+}
+
+function weight(line) {
+  if (!line.weight || line.weight.by === "label") return null;
+  if (line.weight.by === "manual") return el("div", { class: "sub hand" }, t("by_hand"));
+  return el("div", { class: "sub" }, t("gross_tare", { gross: quantity(line.weight.gross_g), tare: quantity(line.weight.tare_g) }));
 }
 
 function savings(line) {
@@ -50,7 +56,7 @@ function productRow(line, number, chosen, act) {
     el("div", {},
       el("button", { class: "name pick", type: "button", "aria-pressed": String(chosen) }, nameOf(line)),
       el("div", { class: "sub" }, line.code || line.sku, line.oversold ? el("span", { class: "less" }, ` · ${t("oversold", { n: quantity(line.on_hand_milli) })}`) : ""),
-      ...savings(line)),
+      weight(line), ...savings(line)),
     cell("qty", quantity(line.qty_milli), line.unit === "pc" ? "" : el("span", { class: "small muted unit" }, line.unit)),
     cell("num", money(line.unit_price_minor)),
     cell("num amount", off ? el("s", { class: "was" }, money(line.gross_minor)) : "", money(line.net_minor)));

@@ -19,7 +19,7 @@ const lineOf = new Map(); // id of a scan -> the row it became
 
 const SEND = {
   scan: (item) => post("/api/till/scan", { id: item.id, raw: item.raw, qty_milli: item.qty_milli }),
-  add: (item) => post("/api/till/add", { id: item.id, sku: item.sku, qty_milli: item.qty_milli || 1000 }),
+  add: (item) => post("/api/till/add", { id: item.id, sku: item.sku, qty_milli: item.qty_milli }),
   quantity: (item) => post(`/api/till/lines/${item.line}/quantity`, { qty_milli: item.qty_milli }),
   void: (item) => post(`/api/till/lines/${item.line || lineOf.get(item.of)}/void`),
 };
@@ -35,7 +35,8 @@ function done(item, view) {
   lineOf.set(item.id, view.shown_line);
   if (item.kind === "scan" || item.kind === "add") {
     const line = view.lines.find((one) => one.line === view.shown_line);
-    if (line?.kind === "unknown") { tone.wrong(); say(t("unknown_said", { code: line.code })); }
+    if (view.to_weigh.length) { tone.good(); say(t("weigh_said", { name: basket.nameOf(view.to_weigh.at(-1)) })); }
+    else if (line?.kind === "unknown") { tone.wrong(); say(t("unknown_said", { code: line.code })); }
     else if (line) { tone.good(); say(`${basket.nameOf(line)} ${quantity(line.qty_milli)} ${money(line.net_minor)}`); }
   }
   if (state.chosen && !view.lines.some((one) => one.line === state.chosen)) state.chosen = 0;
@@ -92,13 +93,13 @@ function drawMoney() {
 function drawKeys() {
   const { view } = state;
   const blocked = view.unknown + state.refused.length;
-  $("#pay").disabled = !view.lines.length && !state.items.length;
+  $("#pay").disabled = !view.lines.length && !state.items.length && !view.to_weigh.length;
   $("#pay").setAttribute("aria-disabled", String(blocked > 0));
   $("#held-count").hidden = !view.held;
   $("#held-count").textContent = view.held;
   const strip = $("#blocked");
-  strip.hidden = !blocked;
-  strip.textContent = blocked ? t("unknown_blocks") : "";
+  strip.hidden = !blocked && !view.to_weigh.length;
+  strip.textContent = blocked ? t("unknown_blocks") : t("weigh_blocks", { n: view.to_weigh.length });
   const gifts = $("#gifts");
   gifts.hidden = !view.gifts.length;
   gifts.textContent = view.gifts.map((one) => t("gift", { name: basket.nameOf(one), n: quantity(one.qty_milli) })).join(" · ");
@@ -112,10 +113,17 @@ function drawKeys() {
   $("#away-count").textContent = state.items.length ? t("kept_here", { n: state.items.length }) : "";
 }
 
+let weigh = null; // its panel, loaded when goods first wait for their weight
+async function weighs() {
+  if (state.view.to_weigh.length) weigh ||= await import("../weigh/panel.js");
+  weigh?.sync(state.view, act);
+}
+
 function draw() {
   basket.draw(state, act);
   drawMoney();
   drawKeys();
+  if (queue && !queue.items.length) weighs();
 }
 
 function begin() {
@@ -143,7 +151,7 @@ function typed() {
     begin();
     queue.push("scan", { raw: rest, ...(times ? { qty_milli: readMilli(times) } : {}) });
     basket.showEnd();
-  } else act.search(rest, times ? readMilli(times) : 1000);
+  } else act.search(rest, times ? readMilli(times) : undefined);
 }
 
 function current() {
@@ -176,7 +184,8 @@ function startPay() {
   if (!state.view.payable || state.refused.length) {
     tone.wrong();
     const red = state.view.lines.find((one) => one.kind === "unknown");
-    if (red) { act.choose(red.line); basket.showLine(state.view.sale, red.line); }
+    if (state.view.to_weigh.length) weighs();
+    else if (red) { act.choose(red.line); basket.showLine(state.view.sale, red.line); }
     else tell(state.view.shift ? t("cannot_pay") : t("open_shift_first"));
     return;
   }
@@ -190,7 +199,7 @@ const act = {
   explain: (line) => run(() => panels.explain(line, false)),
   voidLine: (line) => { if (line) queue.push("void", { line: line.line }); },
   forget: (item) => { state.refused = state.refused.filter((one) => one !== item); draw(); },
-  search: (text, milli = 1000) => panels.search(text, (hit) => {
+  search: (text, milli) => panels.search(text, (hit) => {
     panels.close();
     begin();
     queue.push("add", { sku: hit.sku, qty_milli: milli, guess: { name: basket.nameOf(hit), price: hit.price_minor }, raw: hit.code });
@@ -214,6 +223,9 @@ const act = {
   next: () => { begin(); code.focus(); },
   keypad: () => keypad((text) => { code.value = text; typed(); }),
   refresh,
+  weighed: (view) => { tone.good(); accept(view); draw(); basket.showLine(view.sale, view.shown_line); },
+  fault: (fault) => { act.wrong(fault instanceof Away ? t("edge_away") : `${fault.message} (${fault.code})`); refresh(); },
+  wrong: (text) => { tone.wrong(); if (text) tell(text); },
 };
 
 const KEYS = {
@@ -289,12 +301,13 @@ async function catchUp() {
 }
 live.on("basket", (fact) => { newest = Math.max(newest, fact.version); catchUp(); });
 live.on("scan", (fact) => { tone.wrong(); tell(`${fact[boot.lang === "en" ? "en" : "zh"]} (${fact.code})`); });
+live.on("weigh", (view) => weigh?.hear(view));
 live.on("spool", (fact) => { const spool = $("#spool"); if (spool) spool.textContent = fact.says; });
 live.on("opened", () => { queue.hurry(); refresh(); });
 live.on("polled", () => { queue.hurry(); if (!queue.busy) refresh(); });
 header.start();
-live.start();
 screen.start();
+live.start();
 state.items = queue.items;
 draw();
 code.focus();
