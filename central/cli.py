@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
-import structlog
 
 from central import doctor as doctoring
 from central.certcommands import broker_files, invite
@@ -39,6 +38,7 @@ from central.sharing import INGEST, Duty
 from central.stores import Store
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
+from protocol.node import logs
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.verifying import Fault
@@ -121,7 +121,7 @@ def main(ctx: click.Context, path: Path) -> None:
     """Head office of Tillmesh."""
     zoneinfo.reset_tzpath(())  # zone data comes from the pinned wheel, on every machine the same
     os.umask(0o077)  # keys, hashes and passwords are for this account only
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logs.set_up(sys.stderr)
     ctx.obj = path
 
 

@@ -80,4 +80,4 @@ class Overhearing:
             try:
                 self.look()
             except Unavailable as fault:  # the database is away: look again later
-                log.warning("overhearing waits", code=fault.code)
+                log.warning("overhearing_waits", code=fault.code)

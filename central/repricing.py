@@ -110,7 +110,7 @@ class Repricing:
                 while self._mine() and self._advance(100)[0] and not self._stopping.is_set():
                     pass
             except Unavailable as fault:  # the database is away: the cursor stays, try again
-                log.warning("repricing waits", code=fault.code)
+                log.warning("repricing_waits", code=fault.code)
             self._wake.wait(WAIT_S)
 
     def step(self, *, limit: int = 200) -> int:

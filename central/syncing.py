@@ -118,7 +118,7 @@ class Syncing:
         self._figures = Figures()
         self._beacon_at = 0.0
         self._share = share
-        self._started = False
+        self.started = False
         self._reported_at = 0.0
         watching.watch.create_all(books.database.write)
         mqtt = settings.mqtt
@@ -179,7 +179,7 @@ class Syncing:
 
     def start(self) -> None:
         """Connect and go on for ever."""
-        self._started = True
+        self.started = True
         self.replicator.start()
 
     def stop(self) -> None:
@@ -188,7 +188,7 @@ class Syncing:
 
     def status(self) -> LinkStatus:
         """From any thread; in a process of pages, what the ingest workers report."""
-        if not self._started and not self._books.database.sqlite:
+        if not self.started and not self._books.database.sqlite:
             return self._of_workers()
         state = self.replicator.status()
         return LinkStatus(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import structlog
 
 from devices.receipt import profile, render
 from edge.compose import Shop, compose, open_books, open_node
@@ -27,6 +26,7 @@ from edge.settings import LANGUAGES, Settings, SettingsFaults, TillSettings, loa
 from protocol.enrolment import parse_invitation
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
+from protocol.node import logs
 from protocol.node.chores import Chores
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def main() -> None:
 def commands(ctx: click.Context, path: Path) -> None:
     """The node of one Tillmesh shop."""
     os.umask(0o077)  # keys, hashes and passwords are for this account only
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logs.set_up(sys.stderr)
     ctx.obj = path
 
 

@@ -27,6 +27,7 @@ from central.web import (
     language,
     live,
     mending,
+    metering,
     overview,
     people,
     preflights,
@@ -114,12 +115,14 @@ def create_app(head_office: HeadOffice) -> Flask:
         health,
         alarms,
         live,
+        metering,
     ):
         app.register_blueprint(one.pages)
     app.register_api(api.pages)
     app.jinja_env.globals.update(now_ms=now_ms, alarm_count=alarms.count)
     app.jinja_env.globals["office_name"] = head_office.settings.name
     live.install(app)
+    metering.install(app, head_office)
 
     app.add_url_rule("/openapi.json", view_func=openapi)
 

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any, Final
 
+import structlog
 from flask import Flask, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import OperationalError
@@ -18,6 +19,8 @@ from protocol.errors import (
     define,
 )
 from protocol.node.database import in_words
+
+log = structlog.get_logger("web")
 
 STATUS: Final = {
     "SIGN_IN_NEEDED": 401,
@@ -104,7 +107,7 @@ def install(app: Flask) -> None:
 
     def unforeseen(fault: Exception) -> ResponseReturnValue:
         reference = uuid.uuid4().hex[:8]
-        app.logger.error("unforeseen fault %s", reference, exc_info=fault)
+        log.error("request_failed", reference=reference, exc_info=fault)
         return _answer(Corrupt("INTERNAL", reference=reference), 500)
 
     app.register_error_handler(TillmeshError, known)

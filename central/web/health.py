@@ -27,6 +27,8 @@ def _all() -> dict[str, object]:
     return {
         "shops": shops(),
         "link": house.syncing.status(),
+        "workers": house.syncing.workers(),
+        "queue": house.syncing.replicator.queue()[0],
         "lags": {lag.store: lag for lag in house.repricing.status()},
         "differences": house.repricing.differences(limit=20),
         "refused": refused_messages(),

@@ -19,6 +19,8 @@ from edge.web.api import till_api
 from edge.web.clocks import clocks
 from edge.web.documents import documents_api
 from edge.web.live import Streams, live
+from edge.web.metering import EXTENSION as METERS
+from edge.web.metering import meters, registry_of
 from edge.web.session import session
 from edge.web.status import read_status
 from edge.web.stock import stock
@@ -60,6 +62,7 @@ def create_app(shop: Shop) -> OpenAPI:
     app.config["TESTING"] = bool(os.environ.get("PYTEST_CURRENT_TEST"))
     app.extensions["tillmesh_shop"] = shop
     app.extensions["tillmesh_streams"] = Streams()
+    app.extensions[METERS] = registry_of(shop)
     language.set_up(app)
     faults.register(app)
     app.jinja_env.filters.update(FILTERS)
@@ -67,7 +70,7 @@ def create_app(shop: Shop) -> OpenAPI:
     app.before_request(guard)
     app.after_request(finish)
     app.context_processor(_shared)
-    for blueprint in (session, till, stock, transfers, upkeep, clocks, live):
+    for blueprint in (session, till, stock, transfers, upkeep, clocks, live, meters):
         app.register_blueprint(blueprint)
     for api in (till_api, weighing_api, documents_api):
         app.register_api(api)

@@ -1,9 +1,9 @@
 """What people and programs see when something is refused or breaks: a sentence and a code."""
 
-import logging
 import secrets
 from typing import Any, Final
 
+import structlog
 from flask import Flask, Response, jsonify, render_template
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -12,7 +12,7 @@ from edge.web.tongue import _
 from edge.web.visitor import visitor, wants_json
 from protocol.errors import Conflict, Corrupt, Refusal, TillmeshError, Unavailable
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("web")
 
 STATUS: Final[dict[str, int]] = {
     "PAIR_FIRST": 401,
@@ -49,7 +49,7 @@ def _answer(status: int, code: str, message: str, **more: Any) -> tuple[Response
     try:
         return render_template("fault.html", code=code, message=message, **more), status
     except Exception:
-        log.exception("the error page itself failed")
+        log.exception("fault_page_failed")
         return Response(f"{message} ({code})", mimetype="text/plain"), status
 
 
@@ -76,7 +76,7 @@ def on_http(fault: HTTPException) -> tuple[Response | str, int] | HTTPException:
 def on_crash(fault: Exception) -> tuple[Response | str, int]:
     """Anything else: a reference for the log, nothing of the inside."""
     reference = secrets.token_hex(4).upper()
-    log.error("request failed, reference %s", reference, exc_info=fault)
+    log.error("request_failed", reference=reference, exc_info=fault)
     crash = TillmeshError("INTERNAL", reference=reference)
     language = visitor().language
     return _answer(500, "INTERNAL", crash.sentence(language), reference=reference)

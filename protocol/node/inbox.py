@@ -66,6 +66,11 @@ class Inbox:
             self._ready.notify()
             return True
 
+    def waiting(self) -> tuple[int, int]:
+        """Messages in all lanes, and their bytes."""
+        with self._ready:
+            return sum(len(lane.messages) for lane in self._lanes.values()), self._size
+
     def take(self, timeout_s: float, most: int) -> tuple[list[str], set[str], list[Message]]:
         """Words, moved streams and up to `most` messages, one of each lane in turn.
 

@@ -71,6 +71,14 @@ class Incoming(msgspec.Struct, frozen=True):
     batch: Batch
 
 
+class Counts(msgspec.Struct):
+    """What was kept since the start; written by the replication thread, read by anybody."""
+
+    events: int = 0
+    groups: int = 0  # transactions
+    seconds: float = 0.0
+
+
 class Status(msgspec.Struct, frozen=True):
     """How replication is, for the health page."""
 
@@ -103,6 +111,7 @@ class Replicator:
         self.key = key
         self.session = ""
         self.fault = ""
+        self.counts = Counts()
         self.on_message: Callable[[Topic, Message], None] = lambda *_: None
         self.on_hello: Callable[[str, Hello], None] = lambda *_: None
         self.on_kept: Callable[[list[Recorded]], None] = lambda *_: None
@@ -379,6 +388,7 @@ class Replicator:
                     self.sending.forked(peer, cursor.stream)
 
     def _keep(self, group: list[Incoming]) -> dict[str, dict[str, Cursor]]:
+        started = time.monotonic()
         answers: dict[str, dict[str, Cursor]] = {}
         broken: list[tuple[Incoming, Corrupt]] = []
         at_ms = self.clock.read().at_ms
@@ -398,6 +408,9 @@ class Replicator:
             kept = keeping.finish()
             if self.react is not None and kept:
                 self.react(tx, kept)
+        self.counts.groups += 1
+        self.counts.events += len(kept)
+        self.counts.seconds += time.monotonic() - started
         for one, reason in broken:
             self._refuse_batch(one, reason)
         if kept:
@@ -446,6 +459,14 @@ class Replicator:
         if dropped:
             detail = f"{dropped} messages came faster than they could be read, and were dropped"
             self.refuse("-", b"", Corrupt("MESSAGE_UNREADABLE", detail=detail))
+
+    def alive(self) -> bool:
+        """False when the thread was started and died."""
+        return self._thread is None or self._thread.is_alive()
+
+    def queue(self) -> tuple[int, int, int]:
+        """Messages and bytes that wait, messages that were dropped."""
+        return *self._inbox.waiting(), self._inbox.dropped
 
     def status(self) -> Status:
         """A snapshot from any thread."""

@@ -191,7 +191,7 @@ def test_a_crash_shows_a_reference_and_nothing_else(
     site: Site,
     client_of: Clients,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret inside")
@@ -204,7 +204,7 @@ def test_a_crash_shows_a_reference_and_nothing_else(
     assert "secret inside" not in text
     reference = re.search(r"reference ([0-9A-F]{8})", text)
     assert reference is not None
-    assert reference[1] in caplog.text
+    assert reference[1] in capsys.readouterr().out
 
 
 def test_the_session_of_one_till_opens_nothing_at_another(
