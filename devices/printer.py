@@ -31,6 +31,7 @@ HEARTBEAT_S: Final = 1.0
 ANSWER_S: Final = 0.7  # how long one status query may take
 FENCE_S: Final = 5.0  # plus the time to print: see `_patience_s`
 BYTES_PER_S: Final = 500  # slower than any paper
+FRESH_S: Final = 1.5 * HEARTBEAT_S  # so long does a whole round of answers count
 MISSES_MAX: Final = 2
 PAPER_SENSOR: Final = b"\x1dr\x01"  # GS r 1: answered in its turn, by any model that answers
 
@@ -80,11 +81,14 @@ class _Driver:
         self._answers: dict[int, int] = {}
         self._missed: Counter[int] = Counter()  # queries that this printer may not answer
         self._asked = 0  # the query that is open, 0 = none
+        self._first: int | None = None  # the last whole round's first answer
         self._asked_at = 0.0
         self._next_round = 0.0
         self._misses = 0
         self._garbage = 0
         self._answered = False
+        self._judged_at = float("-inf")  # when the last round was complete
+        self._brief = False  # this round may end after its first answer
         self._owed = 0  # questions given up, whose answers may still come
         self._doubtful: int | None = None  # an answer that may be one of those
         self._unsent = 0
@@ -167,6 +171,11 @@ class _Driver:
 
     def _ask_after(self, number: int) -> None:
         """Ask the next query of the round, or judge when it is complete."""
+        brief, self._brief = self._brief, False
+        if brief and self._answers.get(1) == self._first:
+            self._asked = 0
+            self._judge()
+            return
         for following in range(number + 1, 5):
             if self._missed[following] < MISSES_MAX:
                 self._ask(following)
@@ -174,6 +183,8 @@ class _Driver:
         self._asked = 0
         self._next_round = self._clock() + HEARTBEAT_S
         self._garbage = 0
+        self._judged_at = self._clock()
+        self._first = self._answers.get(1)
         self._status = decode_status(self._answers)
         self._owner.become(self._status.condition(self._owner.name))
         self._judge()
@@ -216,7 +227,11 @@ class _Driver:
         if not self._polls:
             self._send(self._jobs[0])
         elif not self._asked:
-            self._ask(1)  # the answer decides
+            # Whatever holds a printer up puts it off line: the first answer tells of it, and the
+            # others are a heartbeat old. The drawer must not wait for four questions.
+            fresh = self._clock() - self._judged_at < FRESH_S
+            self._brief = fresh and self._owner.state().code not in BLOCKING
+            self._ask(1)
 
     def _judge(self) -> None:
         """A status round is complete: send what waits, or say why not."""

@@ -51,6 +51,7 @@ class PrintWorker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"print-{printer.name}", daemon=True)
         self._pruned_ms = 0
+        self.ready = threading.Event()  # what a crash left is settled: a kick now is a new one
         self.fault = ""  # the last complaint (the database's, as a rule), "" when all went well
 
     def start(self) -> None:
@@ -77,6 +78,7 @@ class PrintWorker:
                     with self._begin() as connection:
                         spool.recover(connection, self._printer.name, at_ms=self._now_ms())
                     recovered = True
+                    self.ready.set()
                 self._prune()
                 pause_s = self._step()
                 self.fault = ""
@@ -110,7 +112,8 @@ class PrintWorker:
         except (TillmeshError, msgspec.ValidationError, OSError, ValueError) as error:
             self._settle(job, JobState.FAILED, error="PRINT_BROKEN", detail=str(error))
             return 0.0
-        job = self._record(job, state=JobState.SENDING, tries=job.tries + 1)
+        if job.kind != KICK:  # a kick's row said so from the start
+            job = self._record(job, state=JobState.SENDING, tries=job.tries + 1)
         outcome = self._await(self._printer.print(data))
         return 0.0 if outcome is None else self._conclude(job, outcome)
 

@@ -12,7 +12,8 @@
 
 `sending` is committed before the first byte, so a crash leaves `sending`, which the next start
 reads as `unknown`. A row stores the blocks, not the bytes: they are rendered when sent, so a copy
-can carry its mark. A drawer kick has one try: a drawer that opens minutes later is a theft.
+can carry its mark. A drawer kick has one try: a drawer that opens minutes later is a theft. So its
+row says `sending` from the start, in the sale's own transaction, and waits for no other one.
 """
 
 import hashlib
@@ -154,8 +155,8 @@ def enqueue(connection: Connection, request: PrintRequest, *, at_ms: int) -> boo
             copy_no=request.copy_no,
             resend=request.resend,
             retry=True,
-            state=JobState.QUEUED,
-            tries=0,
+            state=JobState.SENDING if request.kind == KICK else JobState.QUEUED,
+            tries=1 if request.kind == KICK else 0,
             error="",
             error_params=b"{}",
             created_ms=at_ms,
@@ -256,22 +257,30 @@ def hand_over(connection: Connection, old: str, new: str) -> int:
 
 
 def take_next(connection: Connection, device: str, *, at_ms: int) -> PrintJob | None:
-    """Drop what expired, then the next job that may be sent: kicks first, then in order."""
-    may_go = (_c.device == device) & _c.retry & _c.state.in_([JobState.QUEUED, JobState.UNKNOWN])
-    connection.execute(
-        update(_job)
-        .where(may_go, _c.expires_ms < at_ms)
-        .values(
+    """Drop what expired, then the next job that may be sent: kicks first, then in order.
+
+    A kick that is `sending` is a new one: its one worker settles each before it asks again, and
+    after a crash `recover` comes first.
+    """
+    new_kick = (_c.kind == KICK) & (_c.state == JobState.SENDING)
+    may_go = (_c.device == device) & _c.retry
+    may_go &= or_(_c.state.in_([JobState.QUEUED, JobState.UNKNOWN]), new_kick)
+    order = (case((_c.kind == KICK, 0), else_=1), _c.seq)
+    query = select(_job).where(may_go).order_by(*order)
+    for row in connection.execute(query).mappings():
+        job = _read(row)
+        if job.expires_ms is None or job.expires_ms >= at_ms:
+            return job
+        record(
+            connection,
+            job,
             state=JobState.FAILED,
             retry=False,
-            error=case((_c.kind == KICK, "DRAWER_UNSURE"), else_="PRINT_EXPIRED"),
-            error_params=msgspec.json.encode({"device": device}),
+            error="DRAWER_UNSURE" if job.kind == KICK else "PRINT_EXPIRED",
+            error_params={"device": device},
             changed_ms=at_ms,
         )
-    )
-    order = (case((_c.kind == KICK, 0), else_=1), _c.seq)
-    row = connection.execute(select(_job).where(may_go).order_by(*order)).mappings().first()
-    return _read(row) if row is not None else None
+    return None
 
 
 def record(connection: Connection, job: PrintJob, **changes: Any) -> PrintJob:

@@ -15,6 +15,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +41,7 @@ class Troubles:
 class VirtualPrinter:
     """An `EscPos` behind a port, with the troubles of a real one.
 
-    `die_at(n)` cuts the power after n more bytes.
+    `die_at(n)` cuts the power after n more bytes, `unplug_at(n)` pulls the cable.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class VirtualPrinter:
         self.brain = EscPos(columns=columns, dots=dots)
         self._wire: Wire = SerialWire(path) if serial else SocketWire(host, port)
         self._troubles = Troubles()
+        self.tap: Callable[[bytes], object] = lambda _data: None  # hears every byte first
         self._gate = threading.RLock()
         self._powered = False
         self._cable = True
-        self._left: int | None = None
+        self._left: int | None = None  # bytes until `_cut`
+        self._cut: Callable[[], None] = self.power_off
         self._rested = 0.0  # monotonic: reads again from then on
         self._late: list[tuple[float, bytes]] = []
         self._stopping = False
@@ -92,6 +95,11 @@ class VirtualPrinter:
     def plugged(self) -> bool:
         """Is its data cable in?"""
         return self._cable
+
+    @property
+    def reachable(self) -> bool:
+        """Is it on, and its cable in?"""
+        return self._powered and self._cable
 
     @property
     def connected(self) -> bool:
@@ -171,7 +179,12 @@ class VirtualPrinter:
     def die_at(self, count: int) -> None:
         """Cut the power when `count` more bytes have come."""
         with self._gate:
-            self._left = count
+            self._left, self._cut = count, self.power_off
+
+    def unplug_at(self, count: int) -> None:
+        """Pull the data cable when `count` more bytes have come."""
+        with self._gate:
+            self._left, self._cut = count, self.unplug
 
     def set(self, **knobs: Any) -> None:
         """Turn knobs (`interpreter.Knobs`); what was held up goes on when nothing holds it."""
@@ -263,6 +276,7 @@ class VirtualPrinter:
         return not data
 
     def _feed(self, data: bytes) -> None:
+        self.tap(data)
         if self._left is None:
             self._answer(*self.brain.take(data))
             return
@@ -270,7 +284,8 @@ class VirtualPrinter:
         self._left -= len(part)
         self._answer(*self.brain.take(part))
         if rest or self._left == 0:
-            self.power_off()
+            self._left = None
+            self._cut()
 
     def _answer(self, at_once: bytes, in_order: bytes) -> None:
         """Real-time answers leave now, the others when the paper before them is printed."""

@@ -13,6 +13,7 @@ SECTIONS = {
     "till": "the till's page in Chromium, 100,000 products",
     "ingest": "head office takes sales in, beside the raw pipe",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",
+    "devices": "devices on the simulators: printer",
     "promotions": "promotions",
     "oscar": "promotions beside django-oscar, the same instances",
     "demo": "make demo",

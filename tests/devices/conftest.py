@@ -19,23 +19,12 @@ from devices.printer import Printer
 from devices.receipt import profile
 from devices.sim.vprinter import VirtualPrinter
 from devices.spool import define_print_job
-
-
-def _eventually(condition: Callable[[], object], *, within_s: float = 5.0) -> object:
-    """Poll until `condition` is true; return its value, fail with its source otherwise."""
-    deadline = time.monotonic() + within_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            pytest.fail("condition did not become true in time")
-        time.sleep(0.002)
+from tests.devices.waiting import wait_for
 
 
 @pytest.fixture
 def eventually() -> Callable[..., object]:
-    return _eventually
+    return wait_for
 
 
 class Pty:
@@ -94,7 +83,7 @@ def no_leak() -> Iterator[None]:
     """Every test gives back its threads and descriptors."""
     threads, files = threading.active_count(), _descriptors()
     yield
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if threading.active_count() <= threads and _descriptors() <= files:
             return

@@ -76,10 +76,10 @@ def test_trouble_is_told_and_nothing_is_sent(ready, vprinter, eventually, knob, 
     assert vprinter.receipts() == ["你好"]
 
 
-def test_paper_low_still_prints(ready, vprinter):
+def test_paper_low_still_prints(ready, vprinter, eventually):
     vprinter.set(paper=1)
-    assert ready.print(HELLO).result(timeout=3).kind == "confirmed"
-    assert _is(ready, DeviceState.DEGRADED, "PRINTER_PAPER_LOW")
+    assert ready.print(HELLO).result(timeout=30).kind == "confirmed"
+    eventually(lambda: _is(ready, DeviceState.DEGRADED, "PRINTER_PAPER_LOW"))
 
 
 def test_paper_out_in_the_middle_waits_for_paper(ready, vprinter, eventually):

@@ -14,8 +14,11 @@ from devices.device import DeviceState
 from devices.printer import Printer
 from devices.printworker import PrintWorker
 from devices.receipt import Cut, Row, Rule, Text, profile, render
+from devices.receipt_layout import sale_receipt
 from devices.sim.vprinter import VirtualPrinter
 from devices.spool import JobState, PrintRequest
+from tests.devices.samples import SALE
+from tests.devices.waiting import wait_for
 
 PAPER = [Text("好利来"), Rule(), Row("面包", "¥5.00"), Row("应付", "¥5.00", bold=True), Cut()]
 
@@ -97,11 +100,29 @@ def test_the_drawer_comes_first_and_has_one_try(begin, worker, vprinter, eventua
 
 
 def test_a_kick_that_came_too_late_opens_nothing(begin, till_printer, vprinter, eventually):
+    now = [1_000]
+    thread = PrintWorker(begin, till_printer, now_ms=lambda: now[0])
+    thread.start()
+    assert thread.ready.wait(30)
+    eventually(lambda: till_printer.state().state is DeviceState.UP)
+    now[0] += spool.KICK_LIFE_MS + 1
     with begin() as connection:
         spool.enqueue(connection, spool.kick_request("k1", "till-1"), at_ms=1_000)
-    thread = PrintWorker(begin, till_printer, now_ms=lambda: 1_001 + spool.KICK_LIFE_MS)
-    thread.start()
+    thread.wake()
     assert eventually(_reaches(begin, JobState.FAILED, "k1")).error == "DRAWER_UNSURE"
+    thread.stop()
+    assert vprinter.kicks == 0
+
+
+def test_a_kick_from_before_the_crash_opens_nothing(begin, till_printer, vprinter, eventually):
+    with begin() as connection:  # its sale was committed, and the node died
+        spool.enqueue(connection, spool.kick_request("k1", "till-1"), at_ms=1_000)
+    _put(begin)
+    thread = PrintWorker(begin, till_printer, now_ms=lambda: 1_001)
+    thread.start()
+    eventually(_reaches(begin, JobState.CONFIRMED))
+    job = _job(begin, "k1")
+    assert (job.state, job.error, job.retry) == (JobState.UNKNOWN, "DRAWER_UNSURE", False)
     thread.stop()
     assert vprinter.kicks == 0
 
@@ -256,23 +277,30 @@ def test_a_failing_database_sends_nothing(begin, till_printer, vprinter, eventua
     thread.stop()
 
 
-def _kill_at(offset, begin, eventually, events):
-    """One job, the power cut after `offset` bytes and restored: what is on paper?"""
+RECEIPT = sale_receipt(SALE, "zh-CN")
+LENGTH = len(render(RECEIPT, profile("80mm-48col"))) + 40  # with the kick and the questions
+
+
+def _cut_at(offset, begin, events, *, cut, mend):
+    """A drawer and a receipt; `cut` after `offset` bytes, then `mend`: what is on paper?"""
     job_id = f"r{offset}"
     vprinter = VirtualPrinter()
     vprinter.start()
     printer = Printer("till-1", vprinter.url, profile=profile("80mm-48col"), on_event=events.put)
     printer.start()
     thread = PrintWorker(begin, printer, now_ms=lambda: 5)
-    eventually(lambda: printer.state().state is DeviceState.UP)
+    thread.start()
+    assert thread.ready.wait(60)
+    wait_for(lambda: printer.state().state is DeviceState.UP)
+    cut(vprinter, offset)
     with begin() as connection:
         spool.enqueue(connection, spool.kick_request(f"k{offset}", "till-1"), at_ms=1)
-    _put(begin, job_id)
-    vprinter.die_at(offset)
-    thread.start()
-    eventually(lambda: not vprinter.powered)
-    vprinter.power_on()
-    job = eventually(_reaches(begin, JobState.CONFIRMED, job_id), within_s=10)
+        request = PrintRequest(id=job_id, device="till-1", blocks=RECEIPT)
+        spool.enqueue(connection, request, at_ms=1)
+    thread.wake()
+    wait_for(lambda: not vprinter.reachable or _job(begin, job_id).state is JobState.CONFIRMED)
+    mend(vprinter)
+    job = wait_for(_reaches(begin, JobState.CONFIRMED, job_id))
     kick = _job(begin, f"k{offset}")
     thread.stop()
     printer.stop()
@@ -280,25 +308,56 @@ def _kill_at(offset, begin, eventually, events):
     assert vprinter.faults == []
     assert vprinter.kicks <= 1
     assert kick.state in {JobState.CONFIRMED, JobState.UNKNOWN, JobState.FAILED}
-    papers = vprinter.papers()
+    assert kick.tries == 1
+    return vprinter.papers(), job
+
+
+def _one_confirmed_job_and_no_unmarked_copy(papers, job):
     whole = [paper for paper in papers if not paper.torn]
     assert 1 <= len(whole) <= 2
-    assert all("次 REPRINT" in paper.text() for paper in papers[1:])
-    assert job.copy_no == job.tries - 1 or job.copy_no == 0
+    assert all("REPRINT" in paper.text() for paper in papers[1:])
+    assert "REPRINT" not in papers[0].text() or len(papers) == 1
+    assert job.copy_no in {0, job.tries - 1}
 
 
-LENGTH = len(render(PAPER, profile("80mm-48col"))) + 60  # with the kick and the status queries
+def _power_cut_at(offset, begin, events):
+    papers, job = _cut_at(
+        offset, begin, events, cut=VirtualPrinter.die_at, mend=VirtualPrinter.power_on
+    )
+    _one_confirmed_job_and_no_unmarked_copy(papers, job)
 
 
 @pytest.mark.parametrize("offset", range(1, LENGTH, 16))
-def test_power_cut_at_an_offset(offset, begin, eventually, events):
-    _kill_at(offset, begin, eventually, events)
+def test_power_cut_at_an_offset(offset, begin, events):
+    _power_cut_at(offset, begin, events)
 
 
 @pytest.mark.nightly
-def test_power_cut_at_every_offset(begin, eventually, events):
+def test_power_cut_at_every_offset(begin, events):
     for offset in range(1, LENGTH):
-        _kill_at(offset, begin, eventually, events)
+        _power_cut_at(offset, begin, events)
+
+
+def _cable_out_at(offset, begin, events):
+    """The printer keeps its power, its paper and half a command; only the line breaks."""
+    papers, job = _cut_at(
+        offset, begin, events, cut=VirtualPrinter.unplug_at, mend=VirtualPrinter.plug
+    )
+    text = "".join(paper.text() for paper in papers)
+    assert text.count("好利来") <= 2
+    assert text.count("REPRINT") == job.copy_no
+    assert text.count("谢谢惠顾") in {1, 1 + job.copy_no}
+
+
+@pytest.mark.parametrize("offset", range(9, LENGTH, 64))
+def test_cable_pulled_at_an_offset(offset, begin, events):
+    _cable_out_at(offset, begin, events)
+
+
+@pytest.mark.nightly
+def test_cable_pulled_at_every_offset(begin, events):
+    for offset in range(1, LENGTH):
+        _cable_out_at(offset, begin, events)
 
 
 def test_settled_jobs_are_forgotten_after_a_month_and_open_ones_never(begin, till_printer):
