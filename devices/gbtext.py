@@ -142,4 +142,10 @@ def _may_break(before: str, after: str) -> bool:
         return True
     if after in _NO_START or before in _NO_END:
         return False
-    return before == " " or not (before.isascii() and after.isascii())
+    return before == " " or not (_in_word(before) and _in_word(after))
+
+
+@lru_cache(maxsize=4096)
+def _in_word(ch: str) -> bool:
+    """Does it hold together with its neighbour? Letters of alphabets do, Hanzi do not."""
+    return ch.isascii() or (ch.isalpha() and unicodedata.east_asian_width(ch) not in {"W", "F"})

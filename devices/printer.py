@@ -33,6 +33,7 @@ FENCE_S: Final = 5.0  # plus the time to print: see `_patience_s`
 BYTES_PER_S: Final = 500  # slower than any paper
 FRESH_S: Final = 1.5 * HEARTBEAT_S  # so long does a whole round of answers count
 MISSES_MAX: Final = 2
+SHORT_COMMAND: Final = 128  # longer than any command but pictures and QR codes
 PAPER_SENSOR: Final = b"\x1dr\x01"  # GS r 1: answered in its turn, by any model that answers
 
 
@@ -62,6 +63,18 @@ class _Job:
         self.asked_again = False  # its fence stayed unanswered: by another one
 
 
+def _unfinished(data: bytes) -> int:
+    """How many NULs surely end the command in which a broken line left the printer.
+
+    Nothing is printed by them: they are the rest of a picture, or ignored. A drawer's pulse is not
+    completed: it would open the drawer when the cable is put in again.
+    """
+    if b"\x1bp" in data:
+        return 0
+    has_long = b"\x1dv0" in data or b"\x1d(k" in data
+    return len(data) if has_long else min(len(data), SHORT_COMMAND)
+
+
 class _Driver:
     """Runs on the owner thread only."""
 
@@ -72,6 +85,7 @@ class _Driver:
         self._clock = clock
         self._count = 0
         self._fence = profile.fence
+        self._debt = 0  # NULs that complete a command which a broken line cut off
         self._jobs: deque[_Job] = deque()
         self._status = PrinterStatus()
         self._reset()
@@ -101,7 +115,10 @@ class _Driver:
         self._owner, self._port = owner, port
         self._reset()
         if self._profile.status and port.answers:
-            port.write(b"\x1da\x00")  # no status by itself: its bytes would look like answers
+            port.write(
+                bytes(self._debt) + b"\x1da\x00"
+            )  # no status by itself: it looks like answers
+            self._debt = 0
             self._ask(1)
         else:
             owner.become(Condition(DeviceState.UNKNOWN))
@@ -137,6 +154,7 @@ class _Driver:
         lost = reason.code != "PRINT_UNCONFIRMED"
         while self._jobs:
             job = self._jobs.popleft()
+            self._debt = max(self._debt, _unfinished(job.data) if job.sent else 0)
             kind: Literal["unknown", "not_sent"] = "unknown" if job.sent else "not_sent"
             resolve(job.future, Outcome(kind, reason.code, reason.params, lost=lost and job.sent))
 

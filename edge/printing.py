@@ -110,6 +110,11 @@ class Printing:
         """Is a printer set for this till?"""
         return till in self._printers
 
+    def ready(self, till: str) -> bool:
+        """Has this till's worker settled what an earlier run left?"""
+        worker = self._workers.get(till)
+        return worker is not None and worker.ready.is_set()
+
     def enqueue(
         self, tx: Connection, till: str, job: str, blocks: Sequence[Block], *, copy_no: int = 0
     ) -> bool:

@@ -78,6 +78,7 @@ class EscPos:
             self._keep()
         self._paper = Paper(self.columns, self.dots)
         self._input = bytearray()
+        self._broken = False
         self._held: deque[Operation] = deque()
         self._reading_gb = True
         self._reset()
@@ -127,6 +128,13 @@ class EscPos:
         del self._input[:taken]
         return self._do(operation) if operation is not None else b""
 
+    def line_broke(self) -> None:
+        """The line broke: half a command may wait, and what comes next is read as its rest.
+
+        As a real parser does. Until the next status question nonsense is therefore no fault.
+        """
+        self._broken = bool(self._input)
+
     def resume(self) -> bytes:
         """After a knob was turned: do what was held up."""
         answers = b""
@@ -160,8 +168,11 @@ class EscPos:
         return variable() if variable else self._unknown()
 
     def _unknown(self) -> tuple[int, None]:
-        self.faults.append(f"unknown sequence {bytes(self._input[:8]).hex(' ')}")
+        self._complain(f"unknown sequence {bytes(self._input[:8]).hex(' ')}")
         return 1, None
+
+    def _complain(self, fault: str) -> None:
+        (self.warnings if self._broken else self.faults).append(fault)
 
     def _parse_fixed(self, command: bytes) -> tuple[int, Operation | None]:
         length = 2 + _FIXED[command]
@@ -169,6 +180,7 @@ class EscPos:
             return 0, None
         parameters = bytes(self._input[2:length])
         if command == b"\x10\x04":  # answered in real time, held up or not
+            self._broken = False
             self._now += self.status(parameters[0])
             return length, None
         if command in {b"\x1b@", b"\x1c&", b"\x1c."}:
@@ -209,12 +221,12 @@ class EscPos:
         if len(data) < 2:
             return 0, None
         if 0x30 <= data[1] <= 0x39:
-            self.faults.append(f"4-byte GB18030 {bytes(self._input[:8]).hex(' ')}")
+            self._complain(f"4-byte GB18030 {bytes(self._input[:8]).hex(' ')}")
             return 2, lambda: self._put("?", 2)
         try:
             char = data.decode("gb18030")
         except UnicodeDecodeError:
-            self.faults.append(f"no GB18030 pair {bytes(self._input[:8]).hex(' ')}")
+            self._complain(f"no GB18030 pair {bytes(self._input[:8]).hex(' ')}")
             return 2, lambda: self._put("?", 2)
         return 2, lambda: self._put(char, 2)
 
@@ -278,7 +290,7 @@ class EscPos:
         if command == b"\x1dr":
             return self._sensor(value)
         if command == b"\x1bp":
-            self.kicks.append((5 if value & 1 else 2, parameters[1] * 2, parameters[2] * 2))
+            self._kick(parameters)
         elif command == b"\x1bd":
             self._feed(value)
         elif command == b"\x1b@":
@@ -291,6 +303,13 @@ class EscPos:
         elif command not in {b"\x1c&", b"\x1c."}:
             self._restyle(command, value)
         return b""
+
+    def _kick(self, parameters: bytes) -> None:
+        pin = {0: 2, 48: 2, 1: 5, 49: 5}.get(parameters[0])
+        if pin is None:
+            self._complain(f"no drawer {parameters.hex(' ')}")
+        else:
+            self.kicks.append((pin, parameters[1] * 2, parameters[2] * 2))
 
     def _restyle(self, command: bytes, value: int) -> None:
         style = self._style

@@ -165,6 +165,7 @@ class VirtualPrinter:
         with self._gate:
             self._cable = False
             self._wire.close()
+            self.brain.line_broke()
             self._late.clear()
         self._ring()
 
@@ -273,6 +274,8 @@ class VirtualPrinter:
             self._rested = now + len(data) / rate
         if data:
             self._feed(data)
+        elif not self._wire.connected:
+            self.brain.line_broke()
         return not data
 
     def _feed(self, data: bytes) -> None:

@@ -95,5 +95,8 @@ def test_words_break_at_spaces_and_long_words_are_cut():
     assert gbtext.wrap("whole wheat bread", 11) == ["whole wheat", "bread"]
     assert gbtext.wrap("abcdefghij", 4) == ["abcd", "efgh", "ij"]
     assert gbtext.wrap("", 10) == [""]
+    assert gbtext.wrap("pain à la crème", 12) == ["pain à la", "crème"]
+    assert gbtext.wrap("鲜牛奶crème面包", 11) == ["鲜牛奶", "crème面包"]
+    assert gbtext.wrap("（优惠）￥12.50", 9) == ["（优惠）", "￥12.50"]
     with pytest.raises(ValueError, match="two columns"):
         gbtext.wrap("x", 1)
