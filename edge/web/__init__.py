@@ -21,6 +21,7 @@ from edge.web.documents import documents_api
 from edge.web.live import Streams, live
 from edge.web.metering import EXTENSION as METERS
 from edge.web.metering import meters, registry_of
+from edge.web.payments import payments, payments_api
 from edge.web.session import session
 from edge.web.status import read_status
 from edge.web.stock import stock
@@ -70,9 +71,9 @@ def create_app(shop: Shop) -> OpenAPI:
     app.before_request(guard)
     app.after_request(finish)
     app.context_processor(_shared)
-    for blueprint in (session, till, stock, transfers, upkeep, clocks, live, meters):
+    for blueprint in (session, till, payments, stock, transfers, upkeep, clocks, live, meters):
         app.register_blueprint(blueprint)
-    for api in (till_api, weighing_api, documents_api):
+    for api in (till_api, payments_api, weighing_api, documents_api):
         app.register_api(api)
     shapes.describe(app)
 

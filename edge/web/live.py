@@ -27,7 +27,8 @@ PING_S: Final = 15.0
 SETTLE_S: Final = 0.25  # facts that come close together redraw the header once
 RETRY_S: Final = 5
 TOPICS: Final = (  # what a page can hear; the scripts get this list
-    "status", "basket", "scan", "paycode", "weigh", "held", "spool", "stock", "sale", "transfer",
+    "status", "basket", "scan", "paycode", "payment", "weigh", "held", "spool", "stock", "sale",
+    "transfer",
     "neighbours", "lost", "bye", "ping",
 )  # fmt: skip
 HEADER_TOPICS: Final = frozenset(

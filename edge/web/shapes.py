@@ -8,7 +8,7 @@ from flask_openapi3.models.schema import Schema
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from edge.views import BasketView, PaidSale, ReasonView, TenderIn
+from edge.views import BasketView, PaidSale, PaymentView, ReasonView, TenderIn
 from edge.weighing import TARE_MAX_G, WeighingView
 from protocol.money import MINOR_MAX
 from protocol.quantity import MILLI_MAX
@@ -103,6 +103,25 @@ class PayBody(Body):
 
     sale: Id
     tenders: Annotated[list[TenderBody], Field(min_length=1, max_length=8)]
+
+
+Attempt = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,32}$")]
+
+
+class PaymentBody(Body):
+    """Money that is not cash. `attempt` is made by the page: the same one twice is one payment."""
+
+    attempt: Attempt
+    sale: Id
+    kind: Annotated[str, Field(pattern="^(scan|card)$")]
+    amount_minor: Minor
+    code: Annotated[str, Field(max_length=80)] = ""
+
+
+class PaymentPath(BaseModel):
+    """A payment."""
+
+    attempt: Attempt
 
 
 class SaleBody(Body):
@@ -284,6 +303,12 @@ class RecentList(msgspec.Struct, frozen=True):
     sales: tuple[RecentOut, ...]
 
 
+class PaymentList(msgspec.Struct, frozen=True):
+    """What is open at this till, oldest first."""
+
+    payments: tuple[PaymentView, ...]
+
+
 class Copy(msgspec.Struct, frozen=True):
     """A reprint."""
 
@@ -320,7 +345,7 @@ class NoteOut(msgspec.Struct, frozen=True):
 
 ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     Said, BasketView, Reasons, HeldList, PaidSale, RecentList, Copy, Done, WeighingNow,
-    Hits, FoundView, NoteOut,
+    Hits, FoundView, NoteOut, PaymentView, PaymentList,
 )  # fmt: skip
 READING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": []}]
 WRITING: Final[list[dict[str, list[Any]]]] = [{"browser": [], "session": [], "form": []}]

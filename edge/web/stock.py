@@ -47,6 +47,7 @@ def home() -> ResponseReturnValue:
         coming=[t for t in incoming if t.state == "coming"],
         disputed=[t for t in incoming if t.state == "disputed"],
         oversold=node.stockroom.on_hand(oversold=True).total,
+        payments=node.tendering.list_open(),
         trouble=[v for v in node.health.verdicts() if v.state != "ok"],
     )
 

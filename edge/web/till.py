@@ -42,7 +42,12 @@ def page() -> ResponseReturnValue:
     basket = msgspec.to_builtins(node.selling.view(who.till))
     return render_template(
         "till.html",
-        boot=boot_of(till_words(), basket=basket),
+        boot=boot_of(
+            till_words(),
+            basket=basket,
+            tenders=node.tendering.providers.kinds(who.till),
+            payments=msgspec.to_builtins(node.tendering.open_at(who.till)),
+        ),
         missed=node.scanning.missed(who.till),
     )
 

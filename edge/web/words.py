@@ -73,8 +73,28 @@ def till_words() -> dict[str, str]:
     )
 
 
-def _money_words() -> dict[str, str]:
+def _tender_words() -> dict[str, str]:
     return {
+        "payment": _("Payment"),
+        "scan_pay": _("Scan-pay"),
+        "card": _("Card"),
+        "scan_pay_hint": _("Or scan the customer's payment code to collect {amount}."),
+        "scan_pay_code": _("Scan the payment code on the customer's phone."),
+        "or_type_code": _("Or type the code"),
+        "collect": _("Collect"),
+        "asking": _("Asking for the money…"),
+        "card_hint": _("The customer follows the terminal."),
+        "cancel_payment": _("Cancel the payment"),
+        "cancelling": _("Cancelling; whatever was paid goes back…"),
+        "paying_now": _("A payment is open; this scan was not taken."),
+        "part_paid": _("{kind}: {amount} paid"),
+        "give_back": _("Give back"),
+        "no_more_than": _("{amount} is due; no more can be collected."),
+    }
+
+
+def _money_words() -> dict[str, str]:
+    return _tender_words() | {
         "total": _("Total"),
         "paid_total": _("Paid"),
         "saved": _("saved {amount}"),

@@ -8,7 +8,7 @@ live.start();
 $("#print-page")?.addEventListener("click", () => window.print());
 
 // A list that others change is read anew in place; what a person is typing stays.
-const FRESH = { "/stock": ["stock", "sale", "transfer", "neighbours"], "/transfers": ["transfer"], "/sales": ["sale"], "/health": ["status"], "/home": ["transfer"] };
+const FRESH = { "/stock": ["stock", "sale", "transfer", "neighbours"], "/transfers": ["transfer"], "/sales": ["sale"], "/payments": ["payment"], "/health": ["status"], "/home": ["transfer"] };
 const path = location.pathname.replace(/\/$/, "");
 let timer = 0;
 

@@ -11,6 +11,7 @@ import * as panels from "./panels.js";
 import * as pay from "./pay.js";
 import { Queue } from "./queue.js";
 import * as screen from "./screen.js";
+import { tender } from "./ways.js";
 import { askQuantity, keypad } from "./quantity.js";
 
 const code = $("#code");
@@ -132,9 +133,12 @@ function begin() {
 }
 
 function scanned(raw) {
+  if (tender.busy()) { tone.wrong(); tell(t("paying_now")); return; }
+  const money = ["pay", "paycode"].includes(panels.showing()) && tender.payCode(raw);
+  if (money) { pay.scanned(money, act); return; }
   const times = /^(\d+(?:\.\d+)?)[*×]$/.exec(code.value.trim());
   if (times) code.value = "";
-  if (panels.showing() === "pay" || panels.showing() === "search" || panels.showing() === "why") panels.close();
+  if (["pay", "paycode"].includes(panels.showing()) || panels.showing() === "search" || panels.showing() === "why") panels.close();
   begin();
   queue.push("scan", { raw, ...(times ? { qty_milli: readMilli(times[1]) } : {}) });
   basket.showEnd();
@@ -210,8 +214,9 @@ const act = {
     begin(); draw(); tell(t("is_held"));
   }),
   resume: () => run(() => panels.held((held) => run(async () => { accept(await post("/api/till/resume", { held })); panels.close(); begin(); draw(); }))),
-  pay: () => { if (panels.showing() === "pay") pay.enter(act); else { begin(); startPay(); } },
-  paid: (answer) => { state.paid = answer; pay.showChange(answer, act); say(`${t("change")} ${money(answer.change_minor)}`); tone.good(); refresh().then(drawMoney); },
+  payAgain: async (fault) => { await refresh(); if (state.view.lines.length && !tender.busy()) pay.start(state.view, act, fault); else if (fault) tell(fault); },
+  pay: () => { if (tender.busy()) return; if (panels.showing() === "pay") pay.enter(act); else { begin(); startPay(); } },
+  paid: (answer) => { state.paid = answer; pay.showChange(answer, act); say(answer.by ? `${t("paid_total")} ${money(answer.total_minor)}` : `${t("change")} ${money(answer.change_minor)}`); tone.good(); refresh().then(drawMoney); },
   reprint: (sale) => run(async () => { const { copy_no: n } = await post("/api/till/reprint", { sale }); tell(t("copy_printed", { n })); }),
   receipts: () => run(() => panels.receipts((sale) => act.reprint(sale))),
   clear: () => { if (state.view.lines.length) panels.ask(t("void_sale"), t("void_sale_text", { n: state.view.lines.length }), t("void_sale"), () => run(async () => { accept(await post("/api/till/clear")); panels.close(); draw(); })); },
@@ -261,10 +266,12 @@ document.addEventListener("keydown", (event) => {
     if (event.target === code) { event.preventDefault(); typed(); }
     else if (event.target.id === "find") { event.preventDefault(); panels.pickFirst(); }
     else if (event.target.id === "given") { event.preventDefault(); pay.enter(act); }
+    else if (event.target.id === "paycode") { event.preventDefault(); tender.confirmCode(); }
     return;
   }
   const verb = KEYS[event.key];
   if (!verb) return;
+  if (tender.busy()) { event.preventDefault(); tender.pointAtCancel(); return; } // first this payment
   if (event.key.startsWith("F")) event.preventDefault();
   if (!event.repeat || event.key.startsWith("Arrow")) verb(event);
 });
@@ -302,6 +309,8 @@ async function catchUp() {
 live.on("basket", (fact) => { newest = Math.max(newest, fact.version); catchUp(); });
 live.on("scan", (fact) => { tone.wrong(); tell(`${fact[boot.lang === "en" ? "en" : "zh"]} (${fact.code})`); });
 live.on("weigh", (view) => weigh?.hear(view));
+live.on("payment", () => tender.hear());
+live.on("paycode", (fact) => scanned(fact.code));
 live.on("spool", (fact) => { const spool = $("#spool"); if (spool) spool.textContent = fact.says; });
 live.on("opened", () => { queue.hurry(); refresh(); });
 live.on("polled", () => { queue.hurry(); if (!queue.busy) refresh(); });
@@ -311,5 +320,6 @@ live.start();
 state.items = queue.items;
 draw();
 code.focus();
+tender.resume(boot.payments || [], act);
 queue.pump();
 document.body.dataset.ready = "1";

@@ -1,9 +1,10 @@
-// Taking cash. One id per sale: however often "paid" is pressed or asked again, it is one sale.
+// Taking money. One id per sale: however often "paid" is pressed or asked again, it is one sale.
 import { $, el, icon, t } from "../dom.js";
 import { money, notes, quantity, readMinor } from "../figures.js";
 import { Away, post } from "../net.js";
 import * as tone from "../tone.js";
 import { panel } from "./panels.js";
+import { tender } from "./ways.js";
 
 const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money; keys are deliberate
 const BOUNCE_MS = 60; // of one key
@@ -12,13 +13,15 @@ let current = null; // {sale, due, busy}
 
 export const open = () => current !== null;
 
-export function start(view, act) {
-  current = { sale: view.sale, due: view.total_minor, busy: false };
+export function start(view, act, fault = "") {
+  const parts = tender.heldOf(view.sale);
+  const due = parts.length ? Math.min(...parts.map((one) => one.left_minor)) : view.total_minor;
+  current = { sale: view.sale, due, busy: false };
   openedAt = performance.now();
-  const given = el("input", { id: "given", class: "input", inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (view.total_minor / 100).toFixed(2), "aria-describedby": "given-says" });
+  const given = el("input", { id: "given", class: "input", inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (due / 100).toFixed(2), "aria-describedby": "given-says" });
   const says = el("p", { id: "given-says", class: "given", "aria-live": "polite" });
   const confirm = el("button", { class: "key pay", type: "button", id: "confirm", onclick: (click) => take(act, click) }, icon("ok"), el("span", { class: "word" }, t("paid")), el("kbd", {}, "Enter"));
-  const bills = notes(view.total_minor).map((minor) =>
+  const bills = notes(due).map((minor) =>
     el("button", { class: "key", type: "button", onclick: (click) => { given.value = (minor / 100).toFixed(2); tell(); take(act, click); } }, money(minor)));
   const tell = () => {
     const minor = given.value.trim() ? readMinor(given.value) : current.due;
@@ -29,7 +32,13 @@ export function start(view, act) {
       el("strong", {}, minor === null ? "" : money(Math.abs(minor - current.due))));
   };
   given.addEventListener("input", tell);
-  panel("pay", t("cash"), [
+  const ways = tender.ways.map((kind) => el("button", { class: "key", type: "button", id: `by-${kind}`, onclick: (click) => by(kind, act, click) },
+    icon(kind === "scan" ? "qr" : "pay"), t(kind === "scan" ? "scan_pay" : "card")));
+  panel("pay", t(ways.length ? "payment" : "cash"), [
+    ...parts.map((one) => el("div", { class: "row spread strip" }, el("span", {}, t("part_paid", { kind: t(one.kind === "card" ? "card" : "scan_pay"), amount: money(one.amount_minor) })),
+      el("button", { class: "button", type: "button", onclick: () => { current = null; tender.giveBack(one, act); } }, t("give_back")))),
+    ways.length ? el("div", { class: "ways" }, ...ways) : null,
+    tender.ways.includes("scan") ? el("p", { class: "hint" }, t("scan_pay_hint", { amount: money(due) })) : null,
     el("div", { class: "given" }, el("label", { for: "given" }, t("given")), given, eraser(given)),
     says,
     el("div", { class: "hands" }, digits(given), el("div", { class: "bill" }, ...bills)),
@@ -40,7 +49,21 @@ export function start(view, act) {
   ], () => { current = null; });
   tell();
   given.focus();
+  if (fault) tellFault(fault);
 }
+
+// Not in cash: so much as was typed, or all that is due.
+function by(kind, act, click = null, code = "") {
+  if (!current || current.busy || (click?.detail > 0 && performance.now() - openedAt < OPEN_MS)) return;
+  const typed = $("#given")?.value.trim();
+  const amount = typed ? readMinor(typed) : tender.asked() || current.due;
+  if (!amount || amount > current.due) { tone.wrong(); tellFault(t("no_more_than", { amount: money(current.due) })); return; }
+  const { sale } = current;
+  if (kind === "scan" && !code) { tender.askCode(sale, amount, act); current = { sale, due: amount, busy: false }; } else { current = null; tender.collect({ sale, kind, amount, code }, act); }
+}
+
+// A payment code was scanned on the payment screen.
+export function scanned(code, act) { by("scan", act, null, code); }
 
 export function digits(field, keys = ["7", "8", "9", "4", "5", "6", "1", "2", "3", "00", "0", "."]) {
   const press = (text) => {
@@ -116,8 +139,8 @@ function tellFault(text) {
 export function showChange(answer, act) {
   panel("change", t("sale_done"), [
     el("div", { class: "change", role: "status" },
-      el("div", { class: "label" }, t("change")),
-      el("div", { class: "figure", id: "change" }, money(answer.change_minor)),
+      el("div", { class: "label" }, t(answer.by ? "paid_total" : "change")),
+      el("div", { class: "figure", id: "change" }, money(answer.by ? answer.total_minor : answer.change_minor)),
       el("p", { class: "muted" }, t("given_of", { given: money(answer.given_minor), total: money(answer.total_minor) }))),
     el("div", { class: "row spread small muted" }, el("span", {}, t("receipt_no", { number: answer.receipt_number })), el("span", {}, t("items", { n: quantity(answer.items_milli) }))),
     el("div", { class: "spool", id: "spool" }),

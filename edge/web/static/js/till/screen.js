@@ -7,7 +7,7 @@ import { showing } from "./panels.js";
 
 const BEAT_MS = 4000;
 const PAGE = newId();
-const TENDERS = new Set(["pay"]); // panels on which money is taken
+const TENDERS = new Set(["pay", "paycode"]); // panels on which money is taken
 let told = "";
 let hears = false; // a page that hears nothing yet could not tell of a refused scan
 
