@@ -15,11 +15,11 @@ setup: .venv/.ready translations ## make .venv with everything in it, compile th
 translations: .venv/.ready ## compile the message catalogues (.po to .mo)
 	@$(PY) hatch_build.py
 
-demo: setup ## a whole chain on this machine: broker, head office, two shops
-	@$(PY) -m deploy.demo
+demo: setup ## a whole chain on this machine; TLS=1: with certificates
+	@$(PY) -m deploy.demo $(if $(TLS),--tls)
 
-demo-check: setup ## the same chain unattended: the four walks, the latency of each hop
-	@$(PY) -m deploy.demo --check
+demo-check: setup ## the same unattended: four walks, the latency of each hop; TLS=1
+	@$(PY) -m deploy.demo --check $(if $(TLS),--tls)
 
 test: setup ## all tests, on real servers and a real browser
 	@bash deploy/test-servers.sh

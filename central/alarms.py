@@ -11,15 +11,19 @@ from central.backupstatus import read_status
 from central.campaigns import answers_of
 from central.recording import Desk
 from central.repricing import AGREED, OTHER_ENGINE
-from central.tables import reprice_result
+from central.tables import certificate, reprice_result
 from protocol.clock import DAY_MS, HOUR_MS, ClockState
 from protocol.clockstatus import Status, span, status_of
 from protocol.errors import define, sentence
+from protocol.node.certificates import read_held
 from protocol.node.tables import READ, digest_check, fork, parked, refused
 from protocol.wire import ClockFacts
 
 SKEW_MS: Final = 2_000
 ROWS_MAX: Final = 50
+DAYS_WARN: Final = 30
+DAYS_BAD: Final = 7
+NO_PAIRS: Final = frozenset({"authority.pem", "authority.key.pem", "revoked.pem"})
 LATE: Final = 3  # so many times the interval without a good backup
 RECENT_MS: Final = 7 * DAY_MS
 
@@ -61,6 +65,26 @@ define(
         "ALARM_REFUSED_DO": (
             "Check which machine writes there, and that the shop's key was accepted here.",
             "请检查是哪台机器在写入，以及该门店的公钥是否已在总部登记。",
+        ),
+        "ALARM_STRANGER": (
+            "The broker turned {count} connections away in the last day that showed no certificate "
+            "that holds (the last one: {detail})",
+            "过去一天消息服务器拒绝了 {count} 个没有有效证书的连接（最近一次：{detail}）",
+        ),
+        "ALARM_STRANGER_DO": (
+            "A revoked or expired machine, or a stranger: the broker's log has the address. They "
+            "heard and changed nothing.",
+            "可能是已吊销或过期的设备，或陌生人：消息服务器日志中有其地址。对方没有收到或更改任何内容。",
+        ),
+        "ALARM_CERTIFICATE": (
+            "The certificate of {node} ends in {days} days and was not renewed.",
+            "{node} 的证书将在 {days} 天后到期，尚未续期。",
+        ),
+        "ALARM_CERTIFICATE_DO": (
+            "A shop: see why it is silent; when the certificate is over, give it a new token. The "
+            "broker: `tillmesh-central broker-files`, then reload it. Head office: start it again.",
+            "门店：检查为何没有连接；证书到期后请发放新令牌。消息服务器：运行 "
+            "`tillmesh-central broker-files` 后重新加载。总部：重新启动。",
         ),
         "ALARM_SILENT": (
             "{store} has been silent for {minutes} minutes. It goes on selling; its figures here "
@@ -256,13 +280,45 @@ def _parked(connection: Connection, now: int) -> Iterable[Alarm]:
 
 
 def _refused(connection: Connection, now: int) -> Iterable[Alarm]:
-    recent = refused.c.at_ms > now - DAY_MS
-    count = connection.execute(select(func.count()).select_from(refused).where(recent)).scalar()
-    last = connection.execute(select(refused).where(recent).order_by(refused.c.n.desc())).first()
-    if last is not None:
-        params = {"count": str(count), "topic": last.topic, "detail": last.detail}
+    strange = refused.c.code == "STRANGER_AT_BROKER"
+    for code, which in (("ALARM_REFUSED", ~strange), ("ALARM_STRANGER", strange)):
+        recent = (refused.c.at_ms > now - DAY_MS, which)
+        query = select(func.count()).select_from(refused).where(*recent)
+        count = connection.execute(query).scalar()
+        rows = select(refused).where(*recent).order_by(refused.c.n.desc()).limit(1)
+        last = connection.execute(rows).first()
+        if last is not None:
+            params = {"count": str(count), "topic": last.topic, "detail": last.detail}
+            yield Alarm(
+                code=code, level="warn", subject=last.topic, at_ms=last.at_ms, params=params
+            )
+
+
+def _certificates(connection: Connection, now: int) -> Iterable[Alarm]:
+    """Of shops that were enrolled: the last one that holds, at 30, 7 and 1 days."""
+    c = certificate.c
+    query = select(c.node, func.max(c.until_ms)).where(c.revoked_ms == 0).group_by(c.node)
+    for node, until_ms in connection.execute(query):
+        yield from _ending(node, until_ms, now)
+
+
+def _own_certificates(desk: Desk, now: int) -> Iterable[Alarm]:
+    """Head office's own, and the broker's as it was written last."""
+    for path in sorted(desk.settings.authority_dir.glob("*.pem")):
+        if path.name not in NO_PAIRS and not path.name.startswith("."):
+            held = read_held(path)
+            yield from _ending(held.name, held.until_ms, now)
+
+
+def _ending(node: str, until_ms: int, now: int) -> Iterable[Alarm]:
+    days = (until_ms - now) // DAY_MS
+    if days < DAYS_WARN:
         yield Alarm(
-            code="ALARM_REFUSED", level="warn", subject=last.topic, at_ms=last.at_ms, params=params
+            code="ALARM_CERTIFICATE",
+            level="warn" if days > DAYS_BAD else "bad",
+            subject=node,
+            at_ms=until_ms - DAYS_WARN * DAY_MS,
+            params={"node": node, "days": str(max(0, days))},
         )
 
 
@@ -405,6 +461,7 @@ LOOKS: Final[tuple[Look, ...]] = (
     _parked,
     _refused,
     _shops,
+    _certificates,
     _rules,
     _prices,
 )
@@ -437,4 +494,5 @@ class Alarms:
                 code="ALARM_OWN_CLOCK", level="bad", subject="clock", at_ms=now, params=told
             )
             found = [own, *(a for a in found if a.code != "ALARM_CLOCK_SKEW")]
+        found += _own_certificates(self._desk, now)
         return sorted(found, key=lambda a: (a.level != "bad", -a.at_ms, a.code, a.subject))

@@ -35,7 +35,7 @@ pattern read pos/1/+/all/#
 pattern read pos/1/+/zone/#
 pattern read pos/1/+/grp/#
 """
-WORKER_ACL: Final = "\nuser {name}\ntopic readwrite pos/1/#\n"
+WORKER_ACL: Final = "\nuser {name}\ntopic readwrite pos/1/#\ntopic read $SYS/broker/log/#\n"
 
 SETTINGS: Final = """\
 # Mosquitto for one Tillmesh chain: mutual TLS, deny by default. Made by

@@ -9,8 +9,10 @@ from central.brokerfiles import write_broker_files
 from central.compose import compose
 from central.enrolment import TOKEN_MINUTES
 from central.settings import load
+from protocol.clock import DAY_MS
 
 OPERATOR: Final = "operator"
+CONSOLE: Final = "console"  # whoever may run this command could sign as anybody
 
 
 @click.command()
@@ -29,6 +31,40 @@ def invite(path: Path, store: str) -> None:
         "tillmesh-edge init --token LINE",
         err=True,
     )
+
+
+@click.command()
+@click.argument("store")
+@click.option("--reason", default="", help="For the journal.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def revoke(path: Path, store: str, reason: str, *, yes: bool) -> None:
+    """Lock a shop's machine out: its certificates and its key count no more."""
+    if not yes:
+        click.confirm(f"Lock {store}'s machine out? It sells on, but nobody hears it.", abort=True)
+    office = compose(load(path))
+    try:
+        serials = office.enrolment.revoke(store, by=OPERATOR, second=CONSOLE, reason=reason)
+        crl = office.enrolment.authority.crl_path
+    finally:
+        office.books.database.close()
+    click.echo(
+        f"{store}: revoked, {len(serials)} certificates. Give the broker its new list: {crl}"
+    )
+
+
+@click.command()
+@click.pass_obj
+def certificates(path: Path) -> None:
+    """List the certificates of shops' machines, the newest first."""
+    office = compose(load(path))
+    try:
+        now_ms = office.clock.read().at_ms
+        for one in office.enrolment.certificates():
+            state = one.reason if one.revoked_ms else f"{(one.until_ms - now_ms) // DAY_MS} days"
+            click.echo(f"{one.node}  {state}  {one.serial}")
+    finally:
+        office.books.database.close()
 
 
 @click.command("broker-files")

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from central import doctor as doctoring
-from central.certcommands import broker_files, invite
+from central.certcommands import broker_files, certificates, invite, revoke
 from central.compose import HeadOffice, Part, compose
 from central.ingesting import ingest
 from central.people import Person
@@ -440,7 +440,7 @@ def doctor(path: Path) -> None:
         sys.exit(1)
 
 
-for command in (*COMMANDS, ingest, invite, broker_files):
+for command in (*COMMANDS, ingest, invite, broker_files, certificates, revoke):
     main.add_command(command)
 
 

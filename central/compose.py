@@ -20,6 +20,7 @@ from central.campaigns import Campaigns
 from central.catalogue import Catalogue
 from central.coverage import Coverage
 from central.enrolment import Enrolment
+from central.evicting import Evicting
 from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
@@ -86,6 +87,7 @@ class HeadOffice:
     overhearing: Overhearing
     switchboard: Switchboard | None  # to other processes, on PostgreSQL
     share: Share | None  # of an ingest worker
+    evicting: Evicting
 
     def own_pair(self, name: str) -> Path:
         """Head office's own key and certificate: `central`, a worker's, `https` or `broker`.
@@ -114,6 +116,7 @@ class HeadOffice:
         if part != "ingest":
             self.repricing.start()
         self.overhearing.start()
+        self.evicting.start()
 
     def stop(self) -> None:
         """End them, and close the database."""
@@ -121,6 +124,7 @@ class HeadOffice:
             self.switchboard.stop()
         if self.share is not None:
             self.share.stop()
+        self.evicting.stop()
         self.overhearing.stop()
         self.repricing.stop()
         self.syncing.stop()
@@ -221,12 +225,16 @@ def compose(
     transfers = Transfers(desk)
     repricing = Repricing(desk)
     authority = authority_of(settings, clock)
+    enrolment = Enrolment(desk, stores, authority)
+    evicting = Evicting(settings, clock, authority)
+    books.listeners.append(evicting.heard)
     syncing = Syncing(
         desk,
         key=key,
         react=transfers.react,
         tls=lambda: own_context(settings, clock, authority, share.name if share else CENTRAL),
         share=share,
+        renew=enrolment.renew,
     )
     overhearing = Overhearing(books)
     switchboard = None
@@ -246,7 +254,7 @@ def compose(
         preflighting=Preflighting(desk),
         coverage=Coverage(desk),
         stores=stores,
-        enrolment=Enrolment(desk, stores, authority),
+        enrolment=enrolment,
         people=People(desk, stores),
         accounts=Accounts(desk),
         transfers=transfers,
@@ -260,4 +268,5 @@ def compose(
         overhearing=overhearing,
         switchboard=switchboard,
         share=share,
+        evicting=evicting,
     )

@@ -7,7 +7,7 @@ from hmac import compare_digest
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from central.authority import Authority
 from central.recording import Desk, Said, record
@@ -32,6 +32,9 @@ TOKEN_MINUTES: Final = 30
 FREE_TRIES: Final = 3
 WAIT_S_MAX: Final = 900
 ADDRESSES_MAX: Final = 1000
+RENEW_AGAIN_MS: Final = 10 * 60_000
+REASON_CHARS_MAX: Final = 200
+REVOKED: Final = "revoked"
 
 define(
     {
@@ -103,6 +106,7 @@ class Enrolment:
         self._stores = stores
         self._authority = authority
         self._patience = Patience()
+        self._renewed: dict[str, tuple[str, str, int]] = {}  # store: request, answer, instant
 
     @property
     def authority(self) -> Authority:
@@ -234,7 +238,7 @@ class Enrolment:
     @staticmethod
     def _check_key(tx: Connection, public_key: str) -> None:
         c = certificate.c
-        barred = select(c.serial).where(c.public_key == public_key, c.reason == "revoked")
+        barred = select(c.serial).where(c.public_key == public_key, c.reason == REVOKED)
         if tx.execute(barred.limit(1)).first() is not None:
             raise Refusal("KEY_BARRED")
 
@@ -246,6 +250,72 @@ class Enrolment:
         serials = list(tx.execute(select(c.serial).where(*open_).order_by(c.from_ms)).scalars())
         tx.execute(update(certificate).where(*open_).values(revoked_ms=now, reason=reason))
         return serials
+
+    def renew(self, store: str, csr: str) -> str:
+        """A further certificate for a shop that asked over its own connection; the old one holds.
+
+        Whoever calls has checked that the shop's journal key signed the request. The same request
+        again (its answer was lost) gets the same answer. Refusal CSR_WRONG, also for another key
+        within minutes; HQ_STORE_UNKNOWN.
+        """
+        check_length("csr", csr, CSR_CHARS_MAX)
+        asked, answer, at_ms = self._renewed.get(store, ("", "", 0))
+        now = self._now_ms()
+        if asked == csr:
+            return answer
+        if answer and now - at_ms < RENEW_AGAIN_MS:
+            raise Refusal("CSR_WRONG", detail="the last renewal was only minutes ago")
+        with self._desk.books.begin() as tx:
+            public_key = self._stores.known_key(tx, store)
+            self._check_key(tx, public_key)
+            signed = self.authority.sign_node(csr, node=store, now_ms=now)
+            said = [self._issued(tx, signed, public_key, renewal=True)]
+            record(self._desk, tx, {to_stream(store): said}, by="")
+        self._renewed[store] = (csr, signed, now)
+        return signed
+
+    def revoke(self, store: str, *, by: str, second: str, reason: str = "") -> list[str]:
+        """Neither the shop's certificates nor its key count any more; the serials.
+
+        The shop sells on and keeps its journal; a new token brings it back with new keys. Refusal
+        SECOND_NEEDED (somebody else must confirm), NOTHING_TO_REVOKE, HQ_STORE_UNKNOWN.
+        """
+        if not second or second == by:
+            raise Refusal("SECOND_NEEDED")
+        now = self._now_ms()
+        with self._desk.books.begin() as tx:
+            public_key = self._stores.known_key(tx, store)
+            serials = self._void(tx, store, now, reason=REVOKED)
+            if not public_key and not serials:
+                raise Refusal("NOTHING_TO_REVOKE", store=store)
+            if public_key:
+                self._bar(tx, store, public_key, now)
+            tx.execute(delete(enrolment_token).where(enrolment_token.c.store == store))
+            body = NodeRevoked(
+                node=store,
+                public_key=public_key,
+                serials=tuple(serials),
+                reason=reason[:REASON_CHARS_MAX],
+                second=second,
+            )
+            record(self._desk, tx, {to_stream(store): [self._say(body)]}, by=by)
+        self.publish_revoked()
+        return serials
+
+    @staticmethod
+    def _bar(tx: Connection, store: str, public_key: str, now: int) -> None:
+        """A key that never had a certificate must not get one after it was revoked either."""
+        c = certificate.c
+        tx.execute(
+            update(certificate)
+            .where(c.public_key == public_key, c.revoked_ms > 0)
+            .values(reason=REVOKED)
+        )
+        query = select(c.serial).where(c.public_key == public_key).limit(1)
+        if tx.execute(query).first() is None:
+            row = {"serial": f"key-{public_key}", "node": store, "public_key": public_key}
+            times = {"from_ms": now, "until_ms": now, "revoked_ms": now, "reason": REVOKED}
+            tx.execute(insert(certificate), row | times)
 
     def publish_revoked(self) -> None:
         """Write the list that the broker reads."""

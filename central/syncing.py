@@ -14,7 +14,7 @@ from central.recording import Desk
 from central.sharing import Share
 from protocol import wire
 from protocol.clockstatus import status_of
-from protocol.errors import Corrupt, Unavailable
+from protocol.errors import Corrupt, Refusal, Unavailable, define
 from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
 from protocol.ledger import shelf, shelf_skus
 from protocol.node import signing
@@ -25,16 +25,36 @@ from protocol.node.sending import clk_of
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.tables import READ
 from protocol.topics import Topic, Topics, shard_of
-from protocol.wire import Ack, Beacon, Heartbeat, Hello, Request, StockFigures
+from protocol.wire import (
+    Ack,
+    Beacon,
+    CertificateAnswer,
+    CertificateRequest,
+    Heartbeat,
+    Hello,
+    Request,
+    StockFigures,
+)
 
 log = structlog.get_logger("syncing")
 
 BEACON_S = 10.0
 REPORT_S = 3.0
+RENEW_LOOK_S = 3600.0
+BROKER_LOG = "$SYS/broker/log/E"
 FIGURES_S = 0.05  # first change at once, then at most this often per group
 FIGURES_REST = 19  # of twenty parts of time, the figures take one at most while a backlog comes in
 FIGURES_MAX = 1_500  # per message
 FIGURES_BYTES = 100_000
+
+define(
+    {
+        "STRANGER_AT_BROKER": (
+            "The broker turned a connection away: {detail}.",
+            "消息服务器拒绝了一个连接：{detail}。",
+        ),
+    }
+)
 
 
 class Shop(msgspec.Struct, frozen=True):
@@ -107,19 +127,22 @@ class Syncing:
         react: React,
         tls: Callable[[], ssl.SSLContext],
         share: Share | None = None,
+        renew: Callable[[str, str], str],
     ) -> None:
         books, settings, clock, hub = desk.books, desk.settings, desk.clock, desk.hub
         self._books = books
         self._clock = clock
         self._key = key
         self._hub = hub
+        self._renew = renew
+        self._tls = settings.mqtt.tls
         self._topics = Topics(settings.chain)
         self._shops: dict[str, Shop] | None = None
         self._figures = Figures()
-        self._beacon_at = 0.0
         self._share = share
         self.started = False
         self._reported_at = 0.0
+        self._beacon_at = self._renew_at = 0.0
         watching.watch.create_all(books.database.write)
         mqtt = settings.mqtt
         self.replicator = Replicator(
@@ -149,7 +172,7 @@ class Syncing:
         if share is not None:
             return msgspec.structs.replace(
                 self._whole_side(),
-                subscriptions=[],
+                subscriptions=[BROKER_LOG] if self._tls else [],
                 state_topic=topics.worker(share.name),
                 hello_topic=lambda peer: topics.dn(peer, "state"),
                 hears=lambda topic: topic.branch == "up" and shard_of(topic.name) in share.shards,
@@ -162,7 +185,7 @@ class Syncing:
         return Side(
             node=CENTRAL,
             topics=topics,
-            subscriptions=topics.for_central(),
+            subscriptions=topics.for_central() + ([BROKER_LOG] if self._tls else []),
             state_topic=topics.all("state"),
             batch_topic=lambda peer: topics.dn(peer, "journal"),
             ack_topic=lambda peer: topics.dn(peer, "ack"),
@@ -175,6 +198,7 @@ class Syncing:
             follows=list,
             tick_s=0.02,  # neighbours' figures wait for it
             returns_own=True,
+            overhears=self._broker_says,
         )
 
     def start(self) -> None:
@@ -267,8 +291,32 @@ class Syncing:
             question = wire.decode(Request, message.payload)
             if question.kind == "stock":
                 self._full_picture(topic.name)
+        elif topic.leaf == "cert":
+            self._certify(topic.name, wire.decode(CertificateRequest, message.payload))
         else:
             raise Corrupt("MESSAGE_UNREADABLE", detail=f"nothing is known of {topic.leaf}")
+
+    def _broker_says(self, message: Message) -> bool:
+        """The broker's own log: who came without a certificate that holds?"""
+        if not message.topic.startswith("$SYS/"):
+            return False
+        text = message.payload.decode("utf-8", "replace")
+        leads = self._share is None or self._share.leads  # one of several tells it
+        if leads and "certificate" in text:
+            detail = text.rpartition(":")[2].strip()
+            fault = Refusal("STRANGER_AT_BROKER", detail=detail[:100])
+            self.replicator.refuse("$SYS/broker", message.payload, fault)
+        return True
+
+    def _certify(self, store: str, asked: CertificateRequest) -> None:
+        """A new certificate before the old one ends, for whoever holds the shop's journal key."""
+        public = self._key_of(store) or ""
+        if asked.node != store:
+            raise Corrupt("MESSAGE_UNREADABLE", detail=f"{asked.node} asks as {store}")
+        wire.check_signature(asked, lambda data, sig: signing.check(public, data, sig))
+        answer = CertificateAnswer(node=CENTRAL, certificate=self._renew(store, asked.csr))
+        signed = wire.sign(answer, self._key.sign)
+        self.replicator.publish(self._topics.dn(store, "cert"), signed, qos=1)
 
     def _full_picture(self, asker: str) -> None:
         shops = self._known()
@@ -312,6 +360,10 @@ class Syncing:
                 )
             self._figures.took(group, time.monotonic() - started)
         self._look_at_leases(now_s)
+        own = self.replicator.link.broker.tls
+        if own and now_s - self._renew_at >= RENEW_LOOK_S:
+            self._renew_at = now_s
+            own()  # a new certificate in time; the next connection shows it
         leads = self._share is None or self._share.leads
         if leads and now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s

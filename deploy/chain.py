@@ -19,14 +19,22 @@ from central.settings import Settings as OfficeSettings
 from central.settings import load as load_office
 from central.stores import Store
 from deploy import bakery
-from deploy.processes import Process, broker, free_port
+from deploy.processes import Process, broker, free_port, mtls_broker, mtls_conf
 from devices.sim.store import VirtualShop
 from devices.sim.vntp import VirtualNtp
 from edge.joining import join, read_joining
 from protocol.node.ntpclock import NtpClock
 
 BIN = Path(sys.executable).parent
-PORTS = {"broker": 18830, "central": 8700, "S1": 8081, "S2": 8082, "sim-S1": 8181, "sim-S2": 8182}
+PORTS = {
+    "broker": 18830,
+    "central": 8700,
+    "machines": 8743,
+    "S1": 8081,
+    "S2": 8082,
+    "sim-S1": 8181,
+    "sim-S2": 8182,
+}
 TILL = "1"
 ADMIN_SECRET = "TILLMESH_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -69,6 +77,22 @@ def _run(
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
+def _fit_out(shop: Shop) -> None:
+    """Give the till its hardware."""
+    head = shop.settings.read_text(encoding="utf-8").split("[[tills]]")[0]
+    shop.settings.write_text(
+        f"""{head}[[tills]]
+id = "{TILL}"
+name = "{TILL}"
+printer = "{shop.devices.printer_url(TILL)}"
+profile = "80mm-48col"
+scanner = "{shop.devices.scanner_url(TILL)}"
+drawer = true
+""",
+        encoding="utf-8",
+    )
+
+
 class Chain:
     """Build it in a folder that is emptied, then `create`, `start`; `stop` ends everything."""
 
@@ -79,6 +103,7 @@ class Chain:
         fixed_ports: bool,
         broker_kind: str = "",
         database_url: str = "",
+        tls: bool = False,
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("central", "broker"):
@@ -86,7 +111,11 @@ class Chain:
         self.folder = folder
         self._fixed = fixed_ports
         self.broker_port = self._port("broker")
-        self.broker = broker(folder / "broker", self.broker_port, kind=broker_kind)
+        self.tls = tls
+        if tls:
+            self.broker = mtls_broker(folder / "broker", self.broker_port)
+        else:
+            self.broker = broker(folder / "broker", self.broker_port, kind=broker_kind)
         self.time_servers = [VirtualNtp() for _ in range(3)]
         self.central_port = self._port("central")
         self.central_url = f"http://127.0.0.1:{self.central_port}"
@@ -130,6 +159,30 @@ class Chain:
             self._fill(office)
         finally:
             office.books.database.close()
+        if self.tls:
+            self._enrol_shops()
+
+    def _enrol_shops(self) -> None:
+        """As operators do it: the broker's files, a token per shop, one command in each."""
+        self._said("broker-files", "--to", str(self.folder / "broker"))
+        mtls_conf(self.folder / "broker")
+        self.broker.start()
+        self.broker.wait_for()
+        self.central.start()
+        self.central.wait_for()
+        for store, shop in self.shops.items():
+            line = self._said("invite", store)
+            words = ["init", "--token", line, "--dir", str(shop.folder), "--port", str(shop.port)]
+            said = _run([str(BIN / "tillmesh-edge"), *words])
+            if said.returncode:
+                raise SystemExit(f"{store} was not enrolled: {said.stdout}{said.stderr}")
+            _fit_out(shop)
+
+    def _said(self, *words: str) -> str:
+        said = self.central_command(*words)
+        if said.returncode:
+            raise SystemExit(f"{words[0]} did not work: {said.stdout}{said.stderr}")
+        return said.stdout.strip()
 
     def _init_office(self) -> None:
         name, port = bakery.NAME, str(self.broker_port)
@@ -139,6 +192,8 @@ class Chain:
         words += ["--http-port", str(self.central_port), "--url", self.central_url]
         words += ["--mqtt-port", port, "--broker-port", port, "--admin", person]
         words += ["--admin-name", person_name, "--admin-password-env", ADMIN_SECRET]
+        if self.tls:
+            words += ["--tls", "--https-port", str(self._port("machines"))]
         if self._database_url:
             words += ["--database-url", self._database_url]
         for server in self.ntp:
@@ -188,8 +243,6 @@ class Chain:
         )
         folder = self.folder / name
         folder.mkdir()
-        file = folder / "join.toml"
-        file.write_text(joining, encoding="utf-8")
         devices = VirtualShop(
             [TILL],
             self._port(f"sim-{name}"),
@@ -198,23 +251,15 @@ class Chain:
             goods=[(f"{g['name_zh']} {g['name_en']}", g["codes"]) for g in bakery.goods()[:24]],
         )
         shop = Shop(name, folder, self._port(name), devices)
+        self.shops[name] = shop
+        if self.tls:
+            return
+        file = folder / "join.toml"
+        file.write_text(joining, encoding="utf-8")
         key = join(read_joining(file), folder, http_port=shop.port)
         file.unlink()
-        text = shop.settings.read_text(encoding="utf-8")
-        head = text.split("[[tills]]")[0]
-        shop.settings.write_text(
-            f"""{head}[[tills]]
-id = "{TILL}"
-name = "{TILL}"
-printer = "{devices.printer_url(TILL)}"
-profile = "80mm-48col"
-scanner = "{devices.scanner_url(TILL)}"
-drawer = true
-""",
-            encoding="utf-8",
-        )
+        _fit_out(shop)
         office.stores.accept_node(f"tillmesh-node {name} ed25519 {key.public_hex}", by=by)
-        self.shops[name] = shop
 
     # -- running ----------------------------------------------------------------------------
 

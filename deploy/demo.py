@@ -1,6 +1,6 @@
 """`make demo`: the chain to play with. `make demo-check`: the four walks, unattended.
 
-python -m deploy.demo [--check] [--broker amqtt] [--postgres URL] [--sales N]
+python -m deploy.demo [--check] [--tls] [--broker amqtt] [--postgres URL] [--sales N]
 """
 
 import argparse
@@ -47,11 +47,14 @@ def check(folder: Path, arguments: argparse.Namespace) -> int:
         fixed_ports=False,
         broker_kind=arguments.broker,
         database_url=arguments.postgres,
+        tls=arguments.tls,
     )
     try:
         chain.create()
         chain.start()
-        _say(f"broker {chain.broker.name}, head office and two shops are up; logs in {folder}")
+        line = "mutual TLS" if chain.tls else "plain"
+        up = f"broker {chain.broker.name} ({line}), head office and two shops are up"
+        _say(f"{up}; logs in {folder}")
         walks = Walks(chain, _say)
         walks.prepare()
         steps = (
@@ -77,10 +80,10 @@ def check(folder: Path, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def play() -> int:
+def play(*, tls: bool) -> int:
     """Start the chain, fill its shelves, print addresses and accounts, run until stopped."""
     started = time.monotonic()
-    chain = Chain(HOME, fixed_ports=True)
+    chain = Chain(HOME, fixed_ports=True, tls=tls)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -127,12 +130,13 @@ def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
     parser.add_argument("--check", action="store_true", help="walk the four walks and exit")
+    parser.add_argument("--tls", action="store_true", help="certificates for everybody")
     parser.add_argument("--broker", default="", choices=["", "mosquitto", "amqtt"])
     parser.add_argument("--postgres", default="", help="database address of head office")
     parser.add_argument("--sales", type=int, default=200, help="timed sales of the first walk")
     arguments = parser.parse_args()
     if not arguments.check:
-        return play()
+        return play(tls=arguments.tls)
     folder = Path(tempfile.mkdtemp(prefix="tillmesh-check-"))
     return check(folder, arguments)
 

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from central.brokerfiles import CONF
+
 MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -55,7 +57,9 @@ class Process:
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; its output goes to its log."""
+        """Start it, unless it runs; its output goes to its log."""
+        if self.running:
+            return
         with self.log.open("ab") as out:
             self._popen = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT)
 
@@ -130,6 +134,27 @@ def broker(folder: Path, port: int, *, kind: str = "") -> Process:
         return Process("mosquitto", command, log=log, url=url, files="mosquitto.db*")
     command = [sys.executable, "-m", "deploy.processes", str(port)]
     return Process("amqtt", command, log=folder / "broker.log", url=url)
+
+
+def mtls_broker(folder: Path, port: int) -> Process:
+    """Mosquitto with the files that `tillmesh-central broker-files` wrote into the folder."""
+    program = find_mosquitto()
+    if program is None:
+        raise SystemExit(
+            "TLS needs Mosquitto, and it is not installed here. Install it "
+            "(apt-get install --no-install-recommends mosquitto), or run without TLS=1."
+        )
+    command = [program, "-c", str(folder / "mosquitto.conf")]
+    log = folder / "broker.log"
+    return Process("mosquitto", command, log=log, url=f"tcp://127.0.0.1:{port}")
+
+
+def mtls_conf(folder: Path) -> None:
+    """What Mosquitto starts with here: the chain's settings, and its log on the console."""
+    text = (folder / CONF).read_text(encoding="utf-8") + "log_dest stdout\n"
+    if os.geteuid() == 0:
+        text += "user root\n"
+    (folder / "mosquitto.conf").write_text(text, encoding="utf-8")
 
 
 async def serve_amqtt(port: int) -> None:

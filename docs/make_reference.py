@@ -35,6 +35,8 @@ MESSAGES = (
     ("Request", "`req`", "no"),
     ("StockFigures", "`stock`, `rsp`", "no"),
     ("Beacon", "`clock`", "yes"),
+    ("CertificateRequest", "`cert`", "yes"),
+    ("CertificateAnswer", "`cert`", "yes"),
 )
 PARTS = ("Cursor", "Clk", "ClockFacts", "ScreenClock")
 NODES = {"EpochStarted", "ClockConfirmed", "CertificateTaken", "PaymentReversed"}

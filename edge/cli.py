@@ -36,6 +36,11 @@ WRONG_SETTINGS = 2
 
 define(
     {
+        "TOKEN_OTHER_SHOP": (
+            "The token is for the shop {named}, this machine is {store}. Nothing was changed. Ask "
+            "head office for a token of {store}.",
+            "该令牌属于门店 {named}，本机为 {store}。没有任何更改。请向总部索取 {store} 的令牌。",
+        ),
         "PORT_TAKEN": (
             "Port {port} on {host} is in use. Stop the other program, or set another port under "
             "[http] in the settings, then start again.",
@@ -116,6 +121,25 @@ def init(token: str, file: Path | None, folder: Path, port: int) -> None:
         words = "Give the line above to head office. Settings are in"
     settings = folder / "edge.toml"
     click.echo(f"{words} {settings}. Start: tillmesh-edge -s {settings} run", err=True)
+
+
+@commands.command("enrol")
+@click.option("--token", required=True, help="The line that head office shows.")
+@click.pass_obj
+def enrol_command(path: Path, token: str) -> None:
+    """New keys and a new certificate for a shop that is set up; the node must be stopped."""
+    settings = load(path)
+    invitation = parse_invitation(token)
+    if invitation.store != settings.store:
+        raise Refusal("TOKEN_OTHER_SHOP", store=settings.store, named=invitation.store)
+    with held_alone(Path(settings.data_dir)):
+        joining = enrol(invitation, path.parent, data=Path(settings.data_dir))
+    click.echo(f"Enrolled as {settings.store}, with new keys. Start the node again.")
+    if not settings.mqtt.tls:
+        broker = joining.broker
+        click.echo(
+            f'Now set in {path}, [mqtt]: host = "{broker.host}", port = {broker.port}, tls = true'
+        )
 
 
 @commands.command()

@@ -11,6 +11,7 @@ from edge import migrations
 from edge.baskets import Baskets
 from edge.catalogue import Catalogue
 from edge.checkout import Checkout, SalesFloor
+from edge.credentials import Credentials
 from edge.health import Health, Parts
 from edge.node import ShopNode
 from edge.numbering import Numbering
@@ -235,12 +236,11 @@ def _wire(
     if isinstance(node.clock, NtpClock):
         node.clock.changed = lambda: node.hub.publish("clock", {})
     parts: list[Health] = []  # health asks syncing and syncing reports health
+    credentials = Credentials(node)
     syncing = Syncing(
-        books=books,
+        node,
         key=key,
-        settings=settings,
-        clock=node.clock,
-        hub=node.hub,
+        credentials=credentials,
         shop_facts=lambda: ShopFacts(
             parts[0].facts() if parts else {}, facts_of(node, screens.screens())
         ),
@@ -256,6 +256,7 @@ def _wire(
             rules=rules,
             prices_changed_ms=lambda: telling.prices_changed_ms,
             link=syncing.status,
+            credentials=credentials,
         )
     )
     parts.append(health)

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from devices.device import Condition, DeviceState
 from edge.backup import read_status
 from edge.clockhealth import clock_notice, screen_notices
+from edge.credentials import Credentials
 from edge.node import ShopNode
 from edge.printing import Printing
 from edge.room import MEGA, Room
@@ -27,6 +28,8 @@ from protocol.node.tables import fork, parked, refused
 
 State = Literal["ok", "warn", "bad"]
 QUEUE_WARN: Final = 200
+DAYS_WARN: Final = 30
+DAYS_BAD: Final = 8  # the last seven days and the last one are one state, with the days in words
 STALE_MS: Final = 7 * DAY_MS
 HOUR_MS: Final = 3_600_000
 LATE: Final = 3  # so many times the interval without a good backup
@@ -46,9 +49,9 @@ define(
             "与总部的网络已断开，{address} 没有响应。",
         ),
         "HEALTH_DENIED": (
-            "The message broker refuses this shop's name or password. Selling goes on; ask the "
-            "operator to check the password file.",
-            "消息服务器拒绝本店的账号或密码。可继续销售；请管理员检查密码文件。",
+            "The message broker refuses this shop's name, password or certificate. Selling goes "
+            "on; ask the operator to check them.",
+            "消息服务器拒绝本店的账号、密码或证书。可继续销售；请管理员检查。",
         ),
         "HEALTH_CENTRAL": (
             "The network works, but head office does not answer.",
@@ -77,6 +80,17 @@ define(
         "HEALTH_OLD": (
             "Nothing new came from head office for {days} days.",
             "已有 {days} 天没有收到总部的更新。",
+        ),
+        "HEALTH_CERTIFICATE": (
+            "This shop's certificate ends in {days} days and was not renewed: head office did not "
+            "answer. After that its records wait; tell your operator.",
+            "本店证书将在 {days} 天后到期且尚未续期：总部没有应答。"
+            "到期后记录将排队等待，请告知管理员。",
+        ),
+        "HEALTH_CERTIFICATE_OVER": (
+            "This shop's certificate is over: the broker lets it in no more. Ask head office for a "
+            "token, then your operator enrols this machine anew.",
+            "本店证书已到期，消息服务器不再接受连接。请向总部索取令牌，由管理员重新注册本机。",
         ),
         "HEALTH_BACKUP": (
             "The last backup of this shop did not work ({why}).",
@@ -123,6 +137,10 @@ STILL: Final[dict[str, tuple[str, str]]] = {
     "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
     "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
     "parked": ("Everything else works.", "其他功能正常。"),
+    "certificate": (
+        "Selling, printing, prices and promotions work; records are sent later.",
+        "销售、打印、价格和促销均可用，记录稍后上传。",
+    ),
     "backup": (
         "Everything works; head office holds this shop's journal too.",
         "一切正常，总部也保存着本店的日志。",
@@ -187,6 +205,7 @@ class Parts:
     rules: Rules
     prices_changed_ms: Callable[[], int]
     link: Callable[[], LinkStatus]
+    credentials: Credentials
 
 
 class Health:
@@ -207,6 +226,7 @@ class Health:
             "prices": self._prices,
             "parked": self._set_aside,
             "backup": self._backup,
+            "certificate": self._certificate,
         }
 
     def verdicts(self) -> list[Verdict]:
@@ -338,6 +358,18 @@ class Health:
         if any(counts.values()):
             return [verdict("parked", "warn", _say("HEALTH_PARKED", **counts))]
         return [verdict("parked", "ok")]
+
+    def _certificate(self) -> list[Verdict]:
+        """It renews itself with a third of its life left; whoever is later needs somebody."""
+        if not self._parts.credentials.used:
+            return []
+        days = self._parts.credentials.held().days_left(self._parts.node.clock.read().at_ms)
+        if days < 0:
+            return [verdict("certificate", "bad", _say("HEALTH_CERTIFICATE_OVER"))]
+        if days >= DAYS_WARN:
+            return [verdict("certificate", "ok")]
+        state: State = "warn" if days >= DAYS_BAD else "bad"
+        return [verdict("certificate", state, _say("HEALTH_CERTIFICATE", days=days))]
 
     def _backup(self) -> list[Verdict]:
         settings = self._parts.node.settings

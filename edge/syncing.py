@@ -10,25 +10,34 @@ from pathlib import Path
 import msgspec
 
 from edge import neighbours
-from edge.settings import Settings
+from edge.credentials import Credentials
+from edge.node import ShopNode
 from protocol import wire
-from protocol.clock import Clock
 from protocol.errors import Corrupt
 from protocol.ids import ALL, CENTRAL, shop_stream, to_stream, zone_stream
 from protocol.node import signing
-from protocol.node.books import Books
 from protocol.node.certificates import client_context
-from protocol.node.hub import Hub
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.ntpclock import NtpClock
 from protocol.node.replicator import Replicator, Side
 from protocol.node.sending import clk_of, cursor_at
 from protocol.node.sqljournal import SqlRecords
 from protocol.topics import Topic, Topics
-from protocol.wire import Ack, Beacon, ClockFacts, Heartbeat, Hello, Request, StockFigures
+from protocol.wire import (
+    Ack,
+    Beacon,
+    CertificateAnswer,
+    CertificateRequest,
+    ClockFacts,
+    Heartbeat,
+    Hello,
+    Request,
+    StockFigures,
+)
 
 HEARTBEAT_S = 15.0
 CENTRAL_SILENT_S = 45.0
+RENEW_LOOK_S = 60.0
 VERSION = "0.1.0"
 
 
@@ -57,14 +66,17 @@ class Syncing:
 
     def __init__(
         self,
+        node: ShopNode,
         *,
-        books: Books,
         key: signing.NodeKey,
-        settings: Settings,
-        clock: Clock,
-        hub: Hub,
+        credentials: Credentials,
         shop_facts: Callable[[], ShopFacts],
     ) -> None:
+        books, settings, clock, hub = node.books, node.settings, node.clock, node.hub
+        self._key = key
+        self._credentials = credentials
+        self._renew_at = 0.0
+        self._tended = False  # on this connection
         self.welcomed = threading.Event()  # head office holds no event of our journal that we lack
         self._books = books
         self._settings = settings
@@ -172,6 +184,7 @@ class Syncing:
             self._beat_at = 0.0
         else:
             self._central_seen = 0.0
+            self._tended = False
         self._changed()
 
     def _hello(self, _peer: str, hello: Hello) -> None:
@@ -195,6 +208,8 @@ class Syncing:
                 if ours == cursor.hash:
                     self._acked_seq = cursor.upto
                     self.welcomed.set()
+                    if not self._tended:
+                        self._renew_at = 0.0  # it hears us: what is due is asked now
                 elif not self.welcomed.is_set():
                     self._lacks = cursor.hash  # our own events that head office gives back
         if fresh:
@@ -203,6 +218,8 @@ class Syncing:
     def _message(self, topic: Topic, message: Message) -> None:
         if topic.leaf == "clock":
             self._beacon(wire.decode(Beacon, message.payload))
+        elif topic.leaf == "cert":
+            self._renewed(wire.decode(CertificateAnswer, message.payload))
         elif topic.leaf in {"stock", "rsp"}:
             figures = wire.decode(StockFigures, message.payload)
             if figures.store != self._settings.store:
@@ -219,6 +236,24 @@ class Syncing:
         if isinstance(self._clock, NtpClock) and beacon.clk.state in {"trusted", "holdover"}:
             self._clock.take_beacon(beacon.clk.at_ms, beacon.clk.u_ms)
 
+    def _renewed(self, answer: CertificateAnswer) -> None:
+        public = self._settings.central_public_key
+        wire.check_signature(answer, lambda data, sig: signing.check(public, data, sig))
+        before = self._credentials.held().serial
+        if self._credentials.take(answer.certificate).serial != before:
+            self.replicator.link.renew()  # the old one holds until then
+
+    def _tend_certificate(self) -> None:
+        """Note in the journal what is new, and ask for the next one in time."""
+        self._tended = self.welcomed.is_set()
+        if self.welcomed.is_set():  # else a restored shop's journal would fork
+            self._credentials.note()
+        csr = self._credentials.request(self._clock.read().at_ms)
+        if csr:
+            asked = CertificateRequest(node=self._settings.store, csr=csr)
+            topic = self._topics.up(self._settings.store, "cert")
+            self.replicator.publish(topic, wire.sign(asked, self._key.sign), qos=1)
+
     def _got_back(self) -> None:
         """Restored, and the events that were lost are here again."""
         with self._books.database.reading() as connection:
@@ -229,6 +264,9 @@ class Syncing:
     def _tick(self, now_s: float) -> None:
         if self._lacks:
             self._got_back()
+        if now_s - self._renew_at >= RENEW_LOOK_S and self.replicator.link.up:
+            self._renew_at = now_s
+            self._tend_certificate()
         if now_s - self._beat_at < HEARTBEAT_S or not self.replicator.link.up:
             return
         self._beat_at = now_s

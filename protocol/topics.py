@@ -1,7 +1,7 @@
 """Every MQTT topic on one page (sync.md, 2.1).
 
-    pos/1/{chain}/up/{shard}/{store}/state|journal|hb|req|ack     a shop speaks
-    pos/1/{chain}/dn/{store}/ack|journal|cmd|rsp|state            head office answers one shop
+    pos/1/{chain}/up/{shard}/{store}/state|journal|hb|req|ack|cert  a shop speaks
+    pos/1/{chain}/dn/{store}/ack|journal|cmd|rsp|state|cert       head office answers one shop
     pos/1/{chain}/hq/{worker}/state                               one of several ingest workers
     pos/1/{chain}/all/journal|state|clock                         head office speaks to all
     pos/1/{chain}/zone/{zone}/journal                             live tail of a zone's prices
@@ -18,7 +18,7 @@ from protocol.ids import is_id
 
 VERSION = 1
 SHARDS = 64
-UP_LEAVES = ("state", "journal", "hb", "req", "ack")
+UP_LEAVES = ("state", "journal", "hb", "req", "ack", "cert")
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -41,11 +41,11 @@ class Topics:
         self._root = f"pos/{VERSION}/{chain}"
 
     def up(self, store: str, leaf: str) -> str:
-        """What a shop says: state, journal, hb, req, ack."""
+        """What a shop says: state, journal, hb, req, ack, cert."""
         return f"{self._root}/up/{shard_of(store)}/{store}/{leaf}"
 
     def dn(self, store: str, leaf: str) -> str:
-        """What head office says to one shop: ack, journal, cmd, rsp."""
+        """What head office says to one shop: ack, journal, cmd, rsp, cert."""
         return f"{self._root}/dn/{store}/{leaf}"
 
     def all(self, leaf: str) -> str:

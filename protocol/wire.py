@@ -21,6 +21,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 Number = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\0]*\Z")]
 
+Pem = Annotated[str, msgspec.Meta(max_length=8_000, pattern=r"\A[ -~\n]*\Z")]
+
 Sign = Callable[[bytes], str]
 Check = Callable[[bytes, str], bool]
 
@@ -221,14 +223,61 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
         return _encode((self.p, self.node, self.clk.state, self.clk.u_ms, self.clk.at_ms))
 
 
-Signed = Batch | Ack | Hello | Beacon
-M = TypeVar("M", Batch, Ack, Hello, Heartbeat, StockFigures, Request, Beacon)
-S = TypeVar("S", Batch, Ack, Hello, Beacon)
+class CertificateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A shop wants a new certificate before its old one ends."""
+
+    p: Number = PROTOCOL
+    node: Text
+    csr: Pem
+    sig: Text = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature."""
+        return _encode((self.p, self.node, self.csr))
+
+
+class CertificateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Head office's answer to one shop; the certificate says for which key it is."""
+
+    p: Number = PROTOCOL
+    node: Text  # head office
+    certificate: Pem
+    sig: Text = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature."""
+        return _encode((self.p, self.node, self.certificate))
+
+
+Signed = Batch | Ack | Hello | Beacon | CertificateRequest | CertificateAnswer
+M = TypeVar(
+    "M",
+    Batch,
+    Ack,
+    Hello,
+    Heartbeat,
+    StockFigures,
+    Request,
+    Beacon,
+    CertificateRequest,
+    CertificateAnswer,
+)
+S = TypeVar("S", Batch, Ack, Hello, Beacon, CertificateRequest, CertificateAnswer)
 
 _encode = msgspec.json.Encoder().encode
 _DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Batch, Ack, Hello, Heartbeat, StockFigures, Request, Beacon)
+    for kind in (
+        Batch,
+        Ack,
+        Hello,
+        Heartbeat,
+        StockFigures,
+        Request,
+        Beacon,
+        CertificateRequest,
+        CertificateAnswer,
+    )
 }
 
 

@@ -198,7 +198,7 @@ class MtlsServer(Server):
 
     def pair(self, name: str, *, days: float = LIFE_DAYS, at_ms: int = 0) -> Path:
         """A new key and a certificate with CN = name, in one file."""
-        key = certificates.ec.generate_private_key(certificates.ec.SECP256R1())
+        key = certificates.ec.generate_private_key(certificates.CURVE)
         csr = certificates.make_csr(key, name)
         signed = self.authority.sign_node(csr, node=name, now_ms=at_ms or wall_ms(), days=days)
         file = self.folder / f"{certificates.Held(signed.encode()).serial}.pem"

@@ -132,8 +132,8 @@ def test_every_event_and_message_is_documented() -> None:
 def test_every_topic_is_documented() -> None:
     page = text_of("docs/wire.md")
     topics, shown = Topics("{chain}"), set(re.findall(r"`(pos/1/[^`]+)`", page))
-    wanted = {topics.up("S1", leaf) for leaf in ("state", "journal", "hb", "req", "ack")}
-    wanted |= {topics.dn("S1", leaf) for leaf in ("ack", "journal", "cmd", "rsp")}
+    wanted = {topics.up("S1", leaf) for leaf in ("state", "journal", "hb", "req", "ack", "cert")}
+    wanted |= {topics.dn("S1", leaf) for leaf in ("ack", "journal", "cmd", "rsp", "cert")}
     wanted |= {topics.all(leaf) for leaf in ("journal", "state", "clock")}
     wanted |= {topics.zone("{zone}"), topics.group("{group}")}
     wanted |= {topics.worker("{worker}"), topics.dn("S1", "state")}

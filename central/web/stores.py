@@ -3,18 +3,22 @@
 from typing import Final
 
 import msgspec
+import segno
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
+from central.enrolment import TOKEN_MINUTES
 from central.stores import Store
 from central.web.chain import shops
 from central.web.fields import typed
 from central.web.office import me, office
 from central.web.session import needs
 from protocol.errors import Refusal, TillmeshError, define
+from protocol.roles import demand
 
 pages = Blueprint("stores", __name__)
+SHOWN: Final = 5  # certificates on a shop's page
 BLANK: Final = Store(store="", name_zh="", name_en="", zone="", group="", tz="Asia/Shanghai")
 
 define(
@@ -47,6 +51,8 @@ def _store_page(
         fault=fault,
         text=request.form if fault else {},
         zones=office().catalogue.zones(),
+        certificates=[] if new else office().enrolment.certificates(store.store)[:SHOWN],
+        enrols=bool(office().settings.https_url),
     )
     return page, (422 if fault else 200)
 
@@ -114,6 +120,40 @@ def joining_file(store: str) -> Response:
         mimetype="application/toml",
         headers={"Content-Disposition": f'attachment; filename="{store}.join.toml"'},
     )
+
+
+@pages.post("/shops/<store>/token")
+@needs("manage_stores")
+def invite(store: str) -> ResponseReturnValue:
+    """A one-time token, shown once: as a line, a command and a QR."""
+    found = office().stores.store(store)
+    try:
+        invitation = office().enrolment.invite(store, by=me())
+    except TillmeshError as fault:
+        return _store_page(found, new=False, fault=fault)
+    return render_template(
+        "token.html",
+        store=found,
+        line=invitation.line(),
+        fingerprint=invitation.fingerprint,
+        minutes=TOKEN_MINUTES,
+        qr=segno.make_qr(invitation.line(), error="m").svg_data_uri(scale=4, border=2),
+    )
+
+
+@pages.post("/shops/<store>/revoke")
+@needs("manage_stores")
+def revoke(store: str) -> ResponseReturnValue:
+    """Lock the shop's machine out; a second person vouches with his own password."""
+    found = office().stores.store(store)
+    try:
+        second = office().accounts.confirm(typed("second"), request.form.get("password", ""))
+        demand(second.role, "manage_stores")
+        office().enrolment.revoke(store, by=me(), second=second.person, reason=typed("reason"))
+    except TillmeshError as fault:
+        return _store_page(found, new=False, fault=fault)
+    flash(gettext("The machine is locked out. It sells on; a new token brings it back."))
+    return redirect(url_for(".store", store=store))
 
 
 @pages.post("/shops/<store>/key")

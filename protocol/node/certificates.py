@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from protocol.errors import Unavailable, define
 
+CURVE: Final = ec.SECP256R1()
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MS: Final = timedelta(milliseconds=1)
 

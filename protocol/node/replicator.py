@@ -57,6 +57,7 @@ class Side(msgspec.Struct, frozen=True):
     follows: Callable[[], Iterable[str]]
     hears: Callable[[Topic], bool]  # what is not for us is dropped (amqtt delivers too much)
     tick_s: float = 0.1  # how often timers are looked at; arrivals and commits wake at once
+    overhears: Callable[[Message], bool] = lambda _: False  # what is outside the chain's topics
     returns_own: bool = False  # head office gives a shop its own lost events back
     hello_topic: Callable[[str], str] | None = None  # where one peer is greeted, if not all at once
     tails: Callable[[], bool] = lambda: True  # do we send the shared live tails?
@@ -285,6 +286,8 @@ class Replicator:
 
     def _read(self, message: Message, group: list[Incoming]) -> None:
         topic = self.side.topics.parse(message.topic)
+        if topic is None and self.side.overhears(message):
+            return
         if topic is None:
             raise Corrupt("MESSAGE_UNREADABLE", detail="an unknown topic")
         if not self.side.hears(topic):

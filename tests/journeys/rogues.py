@@ -4,6 +4,7 @@ Shops `a` and `b` run as they do in production, with their own databases and thr
 known to head office, but its key is in the hands of the rogue.
 """
 
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,14 +18,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import func, select
 
 from central.compose import compose as compose_office
-from central.settings import Mqtt, Names, sqlite_url
+from central.settings import Https, Mqtt, Names, sqlite_url
 from central.settings import Settings as OfficeSettings
 from central.stores import Store
 from edge.compose import Shop
 from edge.settings import MqttSettings
 from protocol import wire
+from protocol.clock import Clock
+from protocol.enrolment import EnrolRequest
 from protocol.events import Event
 from protocol.journal import ORIGIN, Position, Stored
+from protocol.node import certificates
 from protocol.node.books import Books
 from protocol.node.signing import NodeKey, make_key
 from protocol.node.tables import READ, journal, parked, refused, stream_head
@@ -32,7 +36,7 @@ from protocol.topics import Topics
 from protocol.wire import Ack, Batch, Clk, Cursor, Hello
 from tests.builders import received
 from tests.edge.shop_builder import FixedClock, build, settings_for
-from tests.servers import MosquittoServer, mosquitto_server
+from tests.servers import MtlsServer, Server, mosquitto_server
 
 NOW_MS = 1_795_000_000_000
 EPOCH = "e" * 16
@@ -89,7 +93,13 @@ class Rogue:
     """A client of the broker that publishes anything, counts what passes, and has a shop's key."""
 
     def __init__(
-        self, broker: MosquittoServer, topics: Topics, key: NodeKey, *, name: str = "rogue"
+        self,
+        broker: Server,
+        topics: Topics,
+        key: NodeKey,
+        *,
+        name: str = "rogue",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.topics, self.key = topics, key
         self.seen: Counter[str] = Counter()
@@ -99,6 +109,8 @@ class Rogue:
         )
         self._client.on_message = self._note
         self._client.on_connect = lambda client, *_: client.subscribe("pos/#")
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
         until("the rogue is connected", self._client.is_connected)
@@ -168,17 +180,20 @@ class Rogue:
 class House:
     """Broker, head office, shops `a` and `b`, and the rogue with the key of `x`."""
 
-    def __init__(self, folder: Path, broker: MosquittoServer) -> None:
-        self.folder, self.broker = folder, broker
-        self.clock = FixedClock(NOW_MS)
+    def __init__(
+        self, folder: Path, broker: Server, *, clock: Clock | None = None, tls: bool = False
+    ) -> None:
+        self.folder, self.broker, self.tls = folder, broker, tls
+        self.clock = clock or FixedClock(NOW_MS)
         self.topics = Topics("bakery")
-        (folder / "hq").mkdir()
+        (folder / "hq").mkdir(exist_ok=True)
         settings = OfficeSettings(
             chain="bakery",
             name=Names(zh="小麦", en="Wheat"),
             data_dir=folder / "hq",
             database_url=sqlite_url(folder / "hq"),
-            mqtt=Mqtt(port=broker.port),
+            https=Https(port=8743),
+            mqtt=Mqtt(port=broker.port, tls=tls),
         )
         make_key(settings.key_path)
         self.office = compose_office(settings, clock=self.clock)
@@ -197,12 +212,38 @@ class House:
             self._accept(store, shop.key)
         key = make_key(folder / "x.key")
         self._accept("x", key)
-        self.rogue = Rogue(broker, self.topics, key)
+        context = None
+        if tls:
+            for store in ("a", "b"):
+                self.certify(store)
+            context = self.context_of_x()
+        self.rogue = Rogue(broker, self.topics, key, tls=context)
         self._said = 0
 
     def _accept(self, store: str, key: NodeKey) -> None:
         line = f"tillmesh-node {store} ed25519 {key.public_hex}"
         self.office.stores.accept_node(line, by="ann")
+
+    def certify(self, store: str) -> None:
+        """Keys and a certificate for a shop, as `tillmesh-edge enrol` puts them there."""
+        shop = self.shops[store]
+        settings, tls = shop.settings, certificates.ec.generate_private_key(certificates.CURVE)
+        asked = EnrolRequest(
+            store=store,
+            token=self.office.enrolment.invite(store, by="ann").token,
+            csr=certificates.make_csr(tls, store),
+            public_key=shop.key.public_hex,
+        )
+        asked = msgspec.structs.replace(asked, sig=shop.key.sign(asked.signed_part()))
+        answer = self.office.enrolment.enrol(asked, address="here")
+        certificates.keep(settings.authority_path, answer.authority.encode())
+        pair = certificates.key_pem(tls) + answer.certificate.encode()
+        certificates.keep(settings.pair_path, pair)
+
+    def context_of_x(self) -> ssl.SSLContext:
+        """What the rogue connects with: x's own certificate."""
+        assert isinstance(self.broker, MtlsServer)
+        return self.broker.issue("x")()
 
     def build(self, store: str) -> Shop:
         folder = self.folder / store
@@ -213,7 +254,7 @@ class House:
             chain="bakery",
             group="town",
             central_public_key=self.office.key.public_hex,
-            mqtt=MqttSettings(port=self.broker.port),
+            mqtt=MqttSettings(port=self.broker.port, tls=self.tls),
         )
         return build(folder, clock=self.clock, settings=settings, empty=True)
 
