@@ -29,6 +29,7 @@ from edge.screens import Screens
 from edge.selling import Selling
 from edge.settings import Settings
 from edge.shifts import Shifts
+from edge.showing import Showing
 from edge.stockroom import Stockroom
 from edge.syncing import ShopFacts, Syncing
 from edge.telling import Telling
@@ -89,6 +90,7 @@ class Shop:
     printing: Printing
     scanning: Scanning
     weighing: Weighing
+    showing: Showing
     health: Health
     prover: Prover
     syncing: Syncing
@@ -101,6 +103,7 @@ class Shop:
         self.tendering.start()
         self.scanning.start()
         self.weighing.start()
+        self.showing.start()
         self.syncing.start()
         # A restored shop must learn what it lost before it appends: else its journal forks.
         self.prover.start(self.syncing.welcomed, first=self.rules.start)
@@ -108,6 +111,7 @@ class Shop:
     def stop(self) -> None:
         """End all threads and close the database."""
         self.syncing.stop()
+        self.showing.stop()
         self.weighing.stop()
         self.scanning.stop()
         self.tendering.stop()
@@ -226,6 +230,7 @@ def _wire(
     weighing = Weighing(node, baskets, people)
     selling = Selling(floor, recogniser, checkout, weighing, lambda: telling.prices_changed_ms)
     tendering = Tendering(floor, checkout, Providers(settings))
+    showing = Showing(node, selling, weighing.now)
     scanning = Scanning(node, selling, recogniser)
     pages.append(scanning)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
@@ -253,6 +258,7 @@ def _wire(
             scanning=scanning,
             screens=screens,
             weighing=weighing,
+            showing=showing,
             rules=rules,
             prices_changed_ms=lambda: telling.prices_changed_ms,
             link=syncing.status,
@@ -291,6 +297,7 @@ def _wire(
         printing=printing,
         scanning=scanning,
         weighing=weighing,
+        showing=showing,
         health=health,
         prover=prover,
         syncing=syncing,

@@ -18,6 +18,7 @@ from edge.room import MEGA, Room
 from edge.rules import Rules
 from edge.scanning import Scanning
 from edge.screens import Screens
+from edge.showing import Showing
 from edge.syncing import LinkStatus
 from edge.weighing import Weighing
 from edge.words import Notice, notice, notice_of
@@ -115,6 +116,10 @@ STILL: Final[dict[str, tuple[str, str]]] = {
         "Selling goes on. Weighed goods: use a scale label, or type the weight; it is marked.",
         "可照常销售。称重商品请用秤签或手工输入重量（会有标记）。",
     ),
+    "display": (
+        "Selling goes on; the customer's window on a screen works too.",
+        "可照常销售；也可使用屏幕上的顾客显示窗口。",
+    ),
     "disk": ("What was sold is safe.", "已完成的销售均已保存。"),
     "database": ("What was sold is safe.", "已完成的销售均已保存。"),
     "broker": (
@@ -151,8 +156,8 @@ STILL: Final[dict[str, tuple[str, str]]] = {
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
-    Parts: printer/{till}, scanner/{till}, scale/{till}, screen/{till}, disk, database, broker,
-    central, queue, clock, rules, prices, parked.
+    Parts: printer/{till}, scanner/{till}, scale/{till}, display/{till}, screen/{till}, disk,
+    database, broker, central, queue, clock, rules, prices, parked.
     """
 
     part: str
@@ -202,6 +207,7 @@ class Parts:
     scanning: Scanning
     screens: Screens
     weighing: Weighing
+    showing: Showing
     rules: Rules
     prices_changed_ms: Callable[[], int]
     link: Callable[[], LinkStatus]
@@ -217,6 +223,7 @@ class Health:
             "printer": self._printers,
             "scanner": self._scanners,
             "scale": self._scales,
+            "display": self._displays,
             "disk": self._disk,
             "database": self._database,
             "broker": self._link,
@@ -277,6 +284,13 @@ class Health:
         return [
             _device(f"scale/{view.till}", view.condition)
             for view in self._parts.weighing.scales()
+            if view.condition is not None
+        ]
+
+    def _displays(self) -> list[Verdict]:
+        return [
+            _device(f"display/{view.till}", view.condition)
+            for view in self._parts.showing.displays()
             if view.condition is not None
         ]
 

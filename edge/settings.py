@@ -59,6 +59,9 @@ class TillSettings(Frozen, frozen=True):
     scanner: str = ""
     scale: str = ""
     scale_kind: Literal["mettler", "cas"] = "mettler"
+    display: str = ""  # a pole display; the customer's window /customer needs none
+    display_kind: Literal["escpos", "cd5220"] = "escpos"
+    display_gb: bool = False  # its ROM has Chinese
     drawer: bool = False
     drawer_pin: Literal[2, 5] = 2  # of the printer's drawer socket
     card: str = ""  # a card terminal: socket://host:port or a /dev path
@@ -358,6 +361,7 @@ def _addresses(till: TillSettings) -> tuple[tuple[str, str], ...]:
         ("printer", till.printer),
         ("scanner", till.scanner),
         ("scale", till.scale),
+        ("display", till.display),
         ("card", till.card),
     )
 

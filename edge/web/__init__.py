@@ -17,6 +17,7 @@ from edge.compose import Shop
 from edge.web import faults, language, shapes
 from edge.web.api import till_api
 from edge.web.clocks import clocks
+from edge.web.customer import customer
 from edge.web.documents import documents_api
 from edge.web.live import Streams, live
 from edge.web.metering import EXTENSION as METERS
@@ -73,6 +74,7 @@ def create_app(shop: Shop) -> OpenAPI:
     app.context_processor(_shared)
     for blueprint in (session, till, payments, stock, transfers, upkeep, clocks, live, meters):
         app.register_blueprint(blueprint)
+    app.register_blueprint(customer)
     for api in (till_api, payments_api, weighing_api, documents_api):
         app.register_api(api)
     shapes.describe(app)

@@ -32,7 +32,19 @@ TOPICS: Final = (  # what a page can hear; the scripts get this list
     "neighbours", "lost", "bye", "ping",
 )  # fmt: skip
 HEADER_TOPICS: Final = frozenset(
-    {"link", "clock", "health", "rules", "prices", "scanner", "scale", "printer", "queue", "people"}
+    {
+        "link",
+        "clock",
+        "health",
+        "rules",
+        "prices",
+        "scanner",
+        "scale",
+        "display",
+        "printer",
+        "queue",
+        "people",
+    }
 )
 TILL_ONLY: Final = frozenset({"basket", "scan", "paycode", "weigh"})  # no business of other screens
 STOP: Final = Fact("stop", "{}")
