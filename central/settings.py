@@ -53,6 +53,7 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True):
     username: str = "central"
     password_file: Path | None = None  # one line, readable by this account only
     tls: bool = False  # certificates of the chain's own authority, for shops too
+    others: tuple[str, ...] = ()  # further nodes of a clustered broker
 
     def password(self) -> str:
         """The broker's password; SECRET_MISSING when its file cannot be read."""
@@ -188,6 +189,16 @@ def _database(found: Any) -> str:
     return str(found)
 
 
+def _brokers(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(s, str) for s in found):
+        raise ValueError('a list like ["10.0.0.3:1883"]')
+    for server in found:
+        host, _, port = server.rpartition(":")
+        if not _HOST.fullmatch(host) or not port.isdigit() or int(port) > 65535:
+            raise ValueError('a list like ["10.0.0.3:1883"]')
+    return tuple(found)
+
+
 def _servers(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(s, str) for s in found):
         raise ValueError('a list like ["ntp.aliyun.com:123"]')
@@ -221,6 +232,7 @@ _OPTIONAL: Final[dict[str, Kind]] = {
     "mqtt.username": _text,
     "mqtt.password_file": _text,
     "mqtt.tls": _yes_or_no,
+    "mqtt.others": _brokers,
     "public.broker_host": _host,
     "public.broker_port": _port,
     "public.url": _url,
@@ -317,6 +329,7 @@ port = {mqtt_port}
 username = {username}
 {password}
 tls = {tls}
+others = {others}
 
 [public]                    # the same, as shops reach it: this stands in their joining files
 broker_host = {broker_host}
@@ -376,6 +389,7 @@ def write(settings: Settings, path: Path) -> None:
                 else '# password_file = "mqtt-password"'
             ),
             tls="true" if settings.mqtt.tls else "false",
+            others=msgspec.json.encode(settings.mqtt.others).decode(),
             broker_host=quoted(settings.public.broker_host),
             broker_port=settings.public.broker_port,
             url=quoted(settings.public.url),

@@ -154,6 +154,7 @@ class Syncing:
                 username=share.name if share and mqtt.tls else mqtt.username,
                 password=mqtt.password(),
                 tls=tls if mqtt.tls else None,
+                others=mqtt.others,
             ),
             books=books,
             key=key,

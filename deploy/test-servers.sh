@@ -7,6 +7,7 @@ PATH="$PATH:/usr/sbin"
 for d in /usr/lib/postgresql/*/bin; do PATH="$PATH:$d"; done
 missing=()
 command -v mosquitto >/dev/null || missing+=(mosquitto)
+command -v nats-server >/dev/null || missing+=(nats-server)
 command -v chromium >/dev/null || missing+=(chromium)
 fc-list ':lang=zh-cn' 2>/dev/null | grep -q . || missing+=(fonts-noto-cjk)
 if ! command -v initdb >/dev/null; then

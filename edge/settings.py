@@ -47,6 +47,7 @@ class MqttSettings(Frozen, frozen=True):
     username: str = ""
     password_file: str = ""
     tls: bool = False  # with the certificate that head office gave for a token
+    others: tuple[str, ...] = ()  # further nodes of a clustered broker
 
 
 class TillSettings(Frozen, frozen=True):
@@ -271,10 +272,12 @@ def _ports(s: Settings) -> Iterable[str]:
     for path, port in (("http.port", s.http.port), ("mqtt.port", s.mqtt.port)):
         if not 0 <= port <= 65535:
             yield f"{path}: expected a port from 0 to 65535, found {port}"
-    for n, server in enumerate(s.ntp):
+    named = [(f"ntp[{n}]", "ntp.aliyun.com:123", server) for n, server in enumerate(s.ntp)]
+    named += [(f"mqtt.others[{n}]", "10.0.0.2:1883", o) for n, o in enumerate(s.mqtt.others)]
+    for path, like, server in named:
         host, _, port_text = server.rpartition(":")
         if not host or not port_text.isdigit() or int(port_text) > 65535:
-            yield f"ntp[{n}]: expected host:port like ntp.aliyun.com:123, found {server!r}"
+            yield f"{path}: expected host:port like {like}, found {server!r}"
 
 
 def _time(s: Settings) -> Iterable[str]:

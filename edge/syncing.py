@@ -116,6 +116,7 @@ class Syncing:
             username=mqtt.username,
             password=password,
             tls=self._context if mqtt.tls else None,
+            others=mqtt.others,
         )
 
     def _context(self) -> ssl.SSLContext:

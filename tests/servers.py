@@ -21,8 +21,8 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -220,6 +220,42 @@ class MtlsServer(Server):
 
     def wipe(self) -> None:
         """It keeps nothing."""
+
+
+class NatsServer(Server):
+    """One of the nodes of a cluster that speaks MQTT 3.1.1; what it keeps, most of them keep."""
+
+    def __init__(self, folder: Path, name: str, route: int, routes: Sequence[int]) -> None:
+        super().__init__(folder)
+        others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+        (folder / "nats.conf").write_text(
+            f"""server_name: {name}
+listen: 127.0.0.1:{free_port()}
+jetstream {{ store_dir: "{folder}/jetstream", max_mem: 64MB, max_file: 512MB }}
+cluster {{ name: tillmesh, listen: "127.0.0.1:{route}", routes: [{others}] }}
+mqtt {{ listen: "127.0.0.1:{self.port}" }}
+"""
+        )
+
+    def _command(self) -> list[str]:
+        program = find_program("nats-server")
+        assert program, missing("nats-server")
+        return [program, "-c", str(self.folder / "nats.conf")]
+
+
+@contextmanager
+def nats_cluster(nodes: int = 3) -> Iterator[list[NatsServer]]:
+    """A running cluster; gone at the end."""
+    routes = [free_port() for _ in range(nodes)]
+    with ExitStack() as stack:
+        servers = []
+        for n, route in enumerate(routes):
+            folder = stack.enter_context(_folder("tillmesh-nats-"))
+            servers.append(NatsServer(folder, f"n{n}", route, routes))
+        for server in servers:
+            server.start()
+            stack.callback(server.kill)
+        yield servers
 
 
 class PostgresServer(Server):

@@ -45,6 +45,13 @@ class Broker(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     tls: Callable[[], ssl.SSLContext] | None = None  # made anew for each connection
+    others: tuple[str, ...] = ()  # further nodes of a clustered broker, host:port
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """All of them, the first one first."""
+        split = [other.rpartition(":") for other in self.others]
+        return [(self.host, self.port), *((host, int(port)) for host, _, port in split)]
 
 
 class MqttLink:
@@ -79,6 +86,8 @@ class MqttLink:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost: list[float] = []
+        self._attempts = 0
+        self._undecided = False
 
     def start(self) -> None:
         """Connect in the background, for ever."""
@@ -133,9 +142,11 @@ class MqttLink:
         self._ended.clear()
         connected = False
         client = None
+        addresses = self.broker.addresses  # each connection at the next one: this one ended
+        host, port = addresses[self._attempts % len(addresses)]
         try:
             client = self._fresh_client()
-            client.connect(self.broker.host, self.broker.port, keepalive=KEEPALIVE_S)
+            client.connect(host, port, keepalive=KEEPALIVE_S)
             self._client = client
             client.loop_start()  # paho's thread alone writes to the socket
             connected = self._watch(client)
@@ -150,6 +161,9 @@ class MqttLink:
         if self.up:
             self.up = False
             self._on_down(self.fault or "connection lost")
+        if connected or not self._undecided:
+            self._attempts += 1
+        self._undecided = False
         return connected
 
     def _watch(self, client: mqtt.Client) -> bool:
@@ -163,6 +177,7 @@ class MqttLink:
         return self.up or client.is_connected()
 
     def _use_other_protocol(self) -> None:
+        self._undecided = True  # the same address again, in its language
         five = self.protocol == MQTTProtocolVersion.MQTTv5
         self.protocol = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
 

@@ -3,8 +3,7 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,69 +14,17 @@ from central.compose import compose
 from central.ingesting import read_shards
 from central.settings import Mqtt, Names, Settings, load, write
 from central.sharing import ALL_SHARDS, Share
-from central.stores import Store
 from central.syncing import Syncing
 from protocol.errors import Refusal
-from protocol.ids import ALL, CENTRAL, shop_stream, to_stream, zone_stream
 from protocol.node.database import Database
 from protocol.node.leases import SHARD_LOCKS
 from protocol.node.mqttlink import Broker
-from protocol.node.replicator import Replicator, Side
-from protocol.node.signing import NodeKey, make_key
-from protocol.node.sqljournal import SqlRecords, read_line
+from protocol.node.signing import make_key
 from protocol.topics import Topics, shard_of
-from tests.builders import StillClock, books_at, draft, received, sale
 from tests.servers import MosquittoServer, PostgresServer, mosquitto_server
+from tests.wired import PATIENCE_S, WiredShop, enrol, eventually
 
 STORES = ("S1", "S2", "S3", "S4", "S5", "S6")
-PATIENCE_S = 90.0
-
-
-def eventually(met: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not met():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.1)
-
-
-class WiredShop:
-    """A shop with its own journal and its own connection, without the rest of an edge."""
-
-    def __init__(self, store: str, folder: Path, port: int, central_key: str) -> None:
-        self.store, self.stream = store, shop_stream(store)
-        self.key: NodeKey = make_key(folder / f"{store}.key")
-        self.books = books_at(Database(f"sqlite:///{folder}/{store}.db"), store, f"{store:a<16}")
-        self.count = 0
-        topics = Topics("chain")
-        side = Side(
-            node=store,
-            topics=topics,
-            subscriptions=topics.for_store(store, "z", "g"),
-            state_topic=topics.up(store, "state"),
-            batch_topic=lambda _: topics.up(store, "journal"),
-            ack_topic=lambda _: topics.up(store, "ack"),
-            sources_for=lambda _: [(self.stream, False)],
-            accepts=lambda *_: True,
-            key_of=lambda _: central_key,
-            peer_of=lambda _: CENTRAL,
-            writes=lambda: [self.stream],
-            follows=lambda: [ALL, zone_stream("z"), to_stream(store)],
-            hears=lambda topic: topic.branch != "grp" and topic.leaf != "clock",
-        )
-        broker = Broker("127.0.0.1", port, client_id=store, username=store)
-        self.wire = Replicator(side, broker, books=self.books, key=self.key, clock=StillClock())
-
-    def sell(self, count: int) -> None:
-        for _ in range(count):
-            self.count += 1
-            name = f"{self.store}-{self.count}"
-            body = sale(name) if self.count % 3 else received(name)
-            with self.books.begin() as tx:
-                self.books.record(tx, {self.stream: [draft(body, name)]})
-
-    def line(self, books: object = None) -> list[bytes]:
-        with (books or self.books).database.reading() as c:  # type: ignore[attr-defined]
-            return [s.data for s in read_line(c, self.stream, 0, limit=10_000)]
 
 
 @pytest.fixture
@@ -126,12 +73,11 @@ def test_two_workers_share_the_shops_and_one_is_killed(
     settings: Path, tmp_path: Path, broker: MosquittoServer
 ) -> None:
     office = compose(load(settings))
-    shops = [WiredShop(s, tmp_path, broker.port, office.key.public_hex) for s in STORES]
-    for shop in shops:
-        row = Store(store=shop.store, name_zh="店", name_en="S", zone="z", group="g", tz="UTC")
-        office.stores.add_store(row, by="t")
-        line = f"tillmesh-node {shop.store} ed25519 {shop.key.public_hex}"
-        office.stores.accept_node(line, by="t")
+    shops = [
+        WiredShop(s, tmp_path, Broker("127.0.0.1", broker.port, client_id=s), office.key.public_hex)
+        for s in STORES
+    ]
+    enrol(office, shops)
     url = office.settings.database_url
     try:
         with worker(settings) as first, worker(settings) as second:
@@ -147,15 +93,7 @@ def test_two_workers_share_the_shops_and_one_is_killed(
                     first.send_signal(signal.SIGKILL)
                     first.wait()
             eventually(lambda: held(url) == [64])
-            eventually(lambda: all(s.line(office.books) == s.line() for s in shops))
-            with office.books.database.reading() as c:
-                head = SqlRecords(c).head(ALL)
-
-            def level(shop: WiredShop) -> bool:
-                with shop.books.database.reading() as connection:
-                    return SqlRecords(connection).head(ALL) == head
-
-            eventually(lambda: all(map(level, shops)))
+            eventually(lambda: all(s.level(office) for s in shops))
             assert second.poll() is None
             assert office.books.verify() == []
             for shop in shops:
@@ -164,8 +102,7 @@ def test_two_workers_share_the_shops_and_one_is_killed(
             assert set(names) <= {"central-1", "central-2"}
     finally:
         for shop in shops:
-            shop.wire.stop()
-            shop.books.database.close()
+            shop.close()
         office.books.database.close()
 
 
