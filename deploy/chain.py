@@ -20,7 +20,7 @@ from central.settings import load as load_office
 from central.stores import Store
 from deploy import bakery
 from deploy.processes import Process, broker, free_port, mtls_broker, mtls_conf
-from devices.sim.store import VirtualShop
+from devices.sim.store import Kit, VirtualShop
 from devices.sim.vntp import VirtualNtp
 from edge.joining import join, read_joining
 from protocol.node.ntpclock import NtpClock
@@ -248,6 +248,7 @@ class Chain:
             self._port(f"sim-{name}"),
             name=f"{store['zh']} {store['en']}",
             folder=str(folder / "devices"),
+            kit=Kit(time_servers=tuple(self.time_servers)),
             goods=[(f"{g['name_zh']} {g['name_en']}", g["codes"]) for g in bakery.goods()[:24]],
         )
         shop = Shop(name, folder, self._port(name), devices)

@@ -6,6 +6,7 @@ import sys
 import threading
 
 from devices.sim.store import Kit, VirtualShop
+from devices.sim.vntp import VirtualNtp
 
 
 def _say_where(shop: VirtualShop) -> None:
@@ -16,7 +17,13 @@ def _say_where(shop: VirtualShop) -> None:
             print(f"{till:8} scale {shop.scale_url(till)}  display {shop.display_url(till)}")
     if shop.labels is not None and shop.provider is not None:
         print(f"labels   {shop.labels.url}\npayments {shop.provider.url}")
+    print(f"time     {'  '.join(one.address for one in shop.time_servers)}")
     sys.stdout.flush()
+
+
+def _end(clocks: list[VirtualNtp]) -> None:
+    for one in clocks:
+        one.stop()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,12 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, choices=(32, 48), default=48, help="of the paper")
     parser.add_argument("--full", action="store_true", help="scales, displays, labels, payments")
     options = parser.parse_args(arguments)
+    clocks = [VirtualNtp() for _ in range(3)]
     shop = VirtualShop(
         options.tills.split(","),
         options.port,
         name=options.shop,
         folder=options.folder,
-        kit=Kit(columns=options.columns, full=options.full),
+        kit=Kit(columns=options.columns, full=options.full, time_servers=tuple(clocks)),
     )
     try:
         shop.start()
@@ -44,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"Port {options.port} cannot be used ({error.strerror}). Choose another: --port 0",
             file=sys.stderr,
         )
+        _end(clocks)
         return 2
     _say_where(shop)
     end = threading.Event()
@@ -51,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: end.set())
     end.wait()
     shop.stop()
+    _end(clocks)
     return 0
 
 

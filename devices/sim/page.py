@@ -12,6 +12,7 @@ from flask import Flask, Response, abort, jsonify, redirect, render_template, re
 
 from devices.label import preview_png
 from devices.sim.hands import HANDS
+from devices.sim.timepage import add_time, time_view
 from devices.sim.vpay import BEHAVIOURS
 from devices.sim.words import WORDS
 
@@ -62,6 +63,7 @@ def create_page(shop: "VirtualShop") -> Flask:
         return redirect(url_for("show", lang=request.args.get("lang")), code=303)
 
     _add_papers(app, shop)
+    add_time(app, shop.time_servers)
     if shop.labels is not None and shop.provider is not None:
         _add_back_room(app, shop.labels, shop.provider)
 
@@ -69,7 +71,8 @@ def create_page(shop: "VirtualShop") -> Flask:
 
 
 def _parts(shop: "VirtualShop") -> dict[str, Any]:
-    return {"tills": _tills(shop), "back": _back_room(shop)}
+    parts = {"tills": _tills(shop), "back": _back_room(shop)}
+    return {**parts, "time": time_view(shop.time_servers)}
 
 
 def _add_papers(app: Flask, shop: "VirtualShop") -> None:

@@ -23,6 +23,7 @@ from cheroot import wsgi
 from devices.sim.page import create_page
 from devices.sim.vdisplay import VirtualDisplay
 from devices.sim.vlabel import VirtualLabelPrinter
+from devices.sim.vntp import VirtualNtp
 from devices.sim.vpay import VirtualProvider
 from devices.sim.vprinter import VirtualPrinter
 from devices.sim.vscale import VirtualScale
@@ -37,11 +38,13 @@ class Kit:
     """What a virtual shop has.
 
     `columns` of the printers: 48 (576 dots) or 32 (384 dots). `full`: scales, displays, a label
-    printer and a payment provider too.
+    printer and a payment provider too. `time_servers`: whoever made them ends them; the page can
+    make them lie.
     """
 
     columns: int = 48
     full: bool = False
+    time_servers: tuple[VirtualNtp, ...] = ()
 
 
 class VirtualTill:
@@ -104,6 +107,7 @@ class VirtualShop:
         self._folder = Path(folder or tempfile.mkdtemp(prefix="tillmesh-shop-"))
         self._folder.mkdir(parents=True, exist_ok=True)
         self.tills = {till: VirtualTill(till, self._folder, kit) for till in tills}
+        self.time_servers = kit.time_servers
         self.labels = VirtualLabelPrinter() if kit.full else None
         self.provider = VirtualProvider() if kit.full else None
         self._http_port = http_port

@@ -65,6 +65,11 @@ _TEXTS: Final = {  # key -> (zh, en)
     "captured": ("已收款", "Collected"),
     "reversed": ("已撤销", "Reversed"),
     "scripted": ("已设定", "Set for the next"),
+    "time_servers": ("时间服务器（模拟）", "Time servers (simulated)"),
+    "time_way": ("行为", "What it does"),
+    "time_other": ("其他", "something else"),
+    "time_asked": ("已被询问", "Asked"),
+    "time_all": ("全部设为此项", "Set all to this"),
     "goods": ("常用商品", "Goods"),
 }
 WORDS: Final = {key: {"zh-CN": zh, "en": en} for key, (zh, en) in _TEXTS.items()}

@@ -1,6 +1,6 @@
 """`make bench`: speed and memory, each beside its baseline, in one run on this machine.
 
-python -m tests.bench [edge] [journal] [ingest] [chain] [till] [promotions] [oscar] [demo]
+python -m tests.bench [edge] [journal] [clock] [ingest] [chain] [till] [promotions] [oscar] [demo]
 """
 
 import importlib
@@ -10,6 +10,7 @@ import time
 SECTIONS = {
     "journal": "journal: append, verify, rebuild",
     "edge": "a sale at the edge, 100,000 products",
+    "clock": "the clock, with a dead time server",
     "till": "the till's page in Chromium, 100,000 products",
     "ingest": "head office takes sales in, beside the raw pipe",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",

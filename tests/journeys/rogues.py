@@ -181,10 +181,17 @@ class House:
     """Broker, head office, shops `a` and `b`, and the rogue with the key of `x`."""
 
     def __init__(
-        self, folder: Path, broker: Server, *, clock: Clock | None = None, tls: bool = False
+        self,
+        folder: Path,
+        broker: Server,
+        *,
+        clock: Clock | None = None,
+        clocks: dict[str, Clock] | None = None,
+        tls: bool = False,
     ) -> None:
         self.folder, self.broker, self.tls = folder, broker, tls
         self.clock = clock or FixedClock(NOW_MS)
+        self.clocks = clocks or {}  # of nodes that have one of their own
         self.topics = Topics("bakery")
         (folder / "hq").mkdir(exist_ok=True)
         settings = OfficeSettings(
@@ -196,7 +203,7 @@ class House:
             mqtt=Mqtt(port=broker.port, tls=tls),
         )
         make_key(settings.key_path)
-        self.office = compose_office(settings, clock=self.clock)
+        self.office = compose_office(settings, clock=self.clocks.get("central", self.clock))
         for store in ("a", "b", "x"):
             shop = Store(
                 store=store,
@@ -256,7 +263,8 @@ class House:
             central_public_key=self.office.key.public_hex,
             mqtt=MqttSettings(port=self.broker.port, tls=self.tls),
         )
-        return build(folder, clock=self.clock, settings=settings, empty=True)
+        clock = self.clocks.get(store, self.clock)
+        return build(folder, clock=clock, settings=settings, empty=True)
 
     def start(self) -> None:
         self.office.start()
