@@ -86,6 +86,11 @@ def in_words(fault: DBAPIError, url: str = "") -> Unavailable:
     return Unavailable("DISK_FAULT", detail=text[:120])
 
 
+def _of_the_disk(fault: DatabaseError) -> bool:
+    """The disk's or the server's fault; not our own mistake, nor a value that no column holds."""
+    return isinstance(fault, OperationalError) or type(fault) is DatabaseError
+
+
 class Database:
     """Open engines of one database file or server. `url` as SQLAlchemy writes it."""
 
@@ -113,17 +118,26 @@ class Database:
                 with self.write.begin() as tx:
                     yield tx
             except DatabaseError as fault:
-                if not isinstance(fault, OperationalError) and type(fault) is not DatabaseError:
-                    raise  # our own mistake, or a value that no column holds
+                if not _of_the_disk(fault):
+                    raise
                 self.healthy = False
                 raise in_words(fault, self.url) from fault
             self.healthy = True
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one moment; for reading only."""
-        with self.read.begin() as connection:
-            yield connection
+        """A connection that sees one moment; for reading only.
+
+        A file that cannot be read is told in words, as in `begin`; a server's faults stay as they
+        are, because whoever asks it connects anew.
+        """
+        try:
+            with self.read.begin() as connection:
+                yield connection
+        except DatabaseError as fault:
+            if not self.sqlite or not _of_the_disk(fault):
+                raise
+            raise in_words(fault, self.url) from fault
 
     def close(self) -> None:
         """Give all connections back."""

@@ -102,6 +102,25 @@ def test_a_broken_file_is_a_disk_fault_in_words(file: Path, open_database: OpenD
     assert caught.value.code == "DISK_FAULT"
 
 
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    file: Path, open_database: OpenDatabase
+) -> None:
+    """A till that only looks at its basket must not answer with a crash."""
+    first = books_at(open_database(f"sqlite:///{file}"), "a")
+    _sell(first, "x")
+    first.database.close()
+    last = sqlite3.connect(file)
+    last.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    last.close()
+    with file.open("r+b") as f:
+        f.seek(4096)
+        f.write(b"\xaa" * (file.stat().st_size - 4096))
+    again = open_database(f"sqlite:///{file}")
+    with pytest.raises(Unavailable) as caught, again.reading() as connection:
+        connection.exec_driver_sql("SELECT * FROM journal").all()
+    assert caught.value.code == "DISK_FAULT"
+
+
 def test_our_own_mistakes_are_not_the_disks(shop: Books) -> None:
     with pytest.raises(IntegrityError), shop.database.begin() as tx:
         tx.exec_driver_sql("INSERT INTO stream_head (stream) VALUES (NULL)")

@@ -27,6 +27,8 @@ import apsw
 from sqlalchemy import create_engine
 
 SECTOR = 512
+WAYS = ("nothing", "some", "all")  # of what was not synced
+Operation = tuple[str, Path, int, bytes]  # kind (write, truncate, sync, delete), file, at, data
 _names = itertools.count()
 DISKS: dict[Path, "CrashDisk"] = {}
 
@@ -54,24 +56,85 @@ def _applied(whole: bytearray, at: int, data: bytes | None) -> bytearray:
     return whole
 
 
+def surviving(file: _File, how: str, rng: random.Random) -> bytes:
+    """One of the many images that a power cut may leave."""
+    whole = bytearray(file.durable)
+    for at, data in file.pending:
+        if how == "nothing" or (how == "some" and rng.random() < 0.5):
+            continue
+        if data is None:
+            whole = _applied(whole, at, data)
+            continue
+        for start in range(0, len(data), SECTOR):
+            if rng.random() >= 0.1:
+                whole = _applied(whole, at + start, data[start : start + SECTOR])
+    return bytes(whole)
+
+
+def images(
+    log: list[Operation],
+    rng: random.Random,
+    count: int,
+    target: Path,
+    *,
+    only: int | None = None,
+    lies: bool = False,
+) -> Iterator[tuple[int, str]]:
+    """Cut a recorded run at every place in turn, round and round, `count` times in all.
+
+    Writes each image into `target`, then yields (operations done before the cut, what survived).
+    """
+    done = 0
+    first = next(n for n, one in enumerate(log) if one[0] == "sync")
+    while done < count:
+        files: dict[Path, _File] = {}
+        for place, operation in enumerate(log):
+            if place > first and (only is None or place >= max(only, first + 1)):
+                how = rng.choice(WAYS)
+                for old in target.iterdir():
+                    if old.name.partition(".db")[1]:
+                        old.unlink()
+                for path, file in files.items():
+                    (target / path.name).write_bytes(surviving(file, how, rng))
+                yield place, how
+                done += 1
+                if done == count:
+                    return
+            _happens(files, operation, lies=lies and place > 2 * first)
+
+
+def _happens(files: dict[Path, _File], operation: Operation, *, lies: bool) -> None:
+    kind, path, at, data = operation
+    if kind == "delete":
+        files.pop(path, None)
+        return
+    file = files.setdefault(path, _File(b""))
+    if kind == "sync":
+        if not lies:
+            file.sync()
+    else:
+        file.pending.append((at, None if kind == "truncate" else data))
+
+
 class _VFSFile(apsw.VFSFile):
     def __init__(self, disk: "CrashDisk", name: Any, flags: list[int]) -> None:
         super().__init__("", name, flags)
         self._disk = disk
-        self._file = disk.file(Path(name.filename() if hasattr(name, "filename") else name))
+        self._path = Path(name.filename() if hasattr(name, "filename") else name)
+        self._file = disk.file(self._path)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
-        self._disk.operation()
+        self._disk.operation("write", self._path, offset, data)
         super().xWrite(data, offset)
         self._file.pending.append((offset, bytes(data)))
 
     def xTruncate(self, size: int) -> None:  # noqa: N802
-        self._disk.operation()
+        self._disk.operation("truncate", self._path, size)
         super().xTruncate(size)
         self._file.pending.append((size, None))
 
     def xSync(self, _flags: int) -> None:  # noqa: N802
-        self._disk.operation()
+        self._disk.operation("sync", self._path)
         if not self._disk.lies:
             self._file.sync()
 
@@ -92,7 +155,7 @@ class _VFS(apsw.VFS):
         return _VFSFile(self._disk, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
-        self._disk.operation()
+        self._disk.operation("delete", Path(filename))
         super().xDelete(filename, syncdir)
         self._disk.files.pop(Path(filename), None)
 
@@ -106,6 +169,8 @@ class CrashDisk:
         self.cut_after: int | None = None  # operations until the power goes; None: it stays
         self.operations = 0
         self.dead = False
+        self.recording = False
+        self.log: list[Operation] = []
         self.files: dict[Path, _File] = {}
         self.vfs_name = f"crash-{next(_names)}"
         self._rng = rng
@@ -116,10 +181,18 @@ class CrashDisk:
         if self.dead:
             raise apsw.IOError("the power is off")
 
-    def operation(self) -> None:
+    def record(self) -> None:
+        """From now on note every operation; what is on the disk now counts as synced."""
+        self.log = [("write", path, 0, path.read_bytes()) for path in self.files]
+        self.log += [("sync", path, 0, b"") for path in self.files]
+        self.recording = True
+
+    def operation(self, kind: str, path: Path, at: int = 0, data: bytes = b"") -> None:
         """Something is about to change on the disk."""
         self.alive()
         self.operations += 1
+        if self.recording:
+            self.log.append((kind, path, at, bytes(data)))
         if self.cut_after is not None:
             self.cut_after -= 1
             if self.cut_after <= 0:
@@ -135,26 +208,13 @@ class CrashDisk:
         """Power off (`close` drops what the process had open), and on again."""
         self.dead = True
         close()
-        how = self._rng.choice(["nothing", "some", "all"])
+        how = self._rng.choice(WAYS)
         for path, file in self.files.items():
-            path.write_bytes(self._surviving(file, how))
+            path.write_bytes(surviving(file, how, self._rng))
         for shm in self.folder.glob("*-shm"):
             shm.unlink()
         self.files = {}
         self.dead, self.cut_after, self.operations = False, None, 0
-
-    def _surviving(self, file: _File, how: str) -> bytes:
-        whole = bytearray(file.durable)
-        for at, data in file.pending:
-            if how == "nothing" or (how == "some" and self._rng.random() < 0.5):
-                continue
-            if data is None:
-                whole = _applied(whole, at, data)
-                continue
-            for start in range(0, len(data), SECTOR):
-                if self._rng.random() >= 0.1:
-                    whole = _applied(whole, at + start, data[start : start + SECTOR])
-        return bytes(whole)
 
     def forget(self) -> None:
         """The disk is not needed any more."""
