@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests need from Debian: broker, database, browser, a font with Chinese. Nothing is started here; tests use free ports.
+# What the tests need from Debian: broker, database, browser, strace, a font with Chinese. Nothing is started here; tests use free ports.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/apt.sh
@@ -8,6 +8,7 @@ for d in /usr/lib/postgresql/*/bin; do PATH="$PATH:$d"; done
 missing=()
 command -v mosquitto >/dev/null || missing+=(mosquitto)
 command -v nats-server >/dev/null || missing+=(nats-server)
+command -v strace >/dev/null || missing+=(strace)
 command -v chromium >/dev/null || missing+=(chromium)
 fc-list ':lang=zh-cn' 2>/dev/null | grep -q . || missing+=(fonts-noto-cjk)
 if ! command -v initdb >/dev/null; then

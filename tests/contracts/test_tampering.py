@@ -14,6 +14,7 @@ from tests.contracts.reading import kept
 
 Boot = Callable[[str, int], Books]
 EDITS = 100  # on each database
+EDITS_AT_NIGHT = 5_000
 
 
 @pytest.fixture
@@ -77,11 +78,11 @@ def _restore(books: Books, rows: list[dict[str, object]]) -> None:
         tx.execute(journal.insert(), rows)
 
 
-def test_every_random_edit_is_found_and_named(central: Books) -> None:
-    rng = random.Random(7)
+def _edit_often(central: Books, edits: int) -> None:
+    rng = random.Random(edits)
     with central.database.reading() as c:
         whole = [dict(r._mapping) for r in c.execute(select(journal))]
-    for n in range(EDITS):
+    for n in range(edits):
         stream, seq, what = _edit(rng, central)
         faults = central.verify()
         assert faults, f"edit {n}: {what} of {stream} {seq} was not found"
@@ -92,6 +93,15 @@ def test_every_random_edit_is_found_and_named(central: Books) -> None:
         assert seq <= first.seq <= seq + near or what == "branch", (n, what, seq, faults)
         _restore(central, whole)
     assert central.verify() == []
+
+
+def test_every_random_edit_is_found_and_named(central: Books) -> None:
+    _edit_often(central, EDITS)
+
+
+@pytest.mark.nightly
+def test_thousands_of_random_edits_are_found_and_named(central: Books) -> None:
+    _edit_often(central, EDITS_AT_NIGHT)
 
 
 def test_a_row_taken_away_is_found(central: Books) -> None:
