@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from central import watching
 from central.backupstatus import read_status
 from central.campaigns import answers_of
+from central.forks import open_forks, speaking_clones
 from central.recording import Desk
 from central.repricing import AGREED, OTHER_ENGINE
 from central.tables import certificate, reprice_result
@@ -16,7 +17,7 @@ from protocol.clock import DAY_MS, HOUR_MS, ClockState
 from protocol.clockstatus import Status, span, status_of
 from protocol.errors import define, sentence
 from protocol.node.certificates import read_held
-from protocol.node.tables import READ, digest_check, fork, parked, refused
+from protocol.node.tables import READ, digest_check, parked, refused
 from protocol.wire import ClockFacts
 
 SKEW_MS: Final = 2_000
@@ -29,16 +30,6 @@ RECENT_MS: Final = 7 * DAY_MS
 
 define(
     {
-        "ALARM_FORK": (
-            "{stream} went on from one point in two ways (after event {seq}): a restored backup or "
-            "a copied disk. Both are kept and counted.",
-            "{stream} 在第 {seq} 条之后出现两个分支：可能是恢复了备份或复制了磁盘。"
-            "两个分支均已保留并计入。",
-        ),
-        "ALARM_FORK_DO": (
-            "Ask the shop what happened. If two machines run as this shop, switch one off now.",
-            "请询问门店。如果有两台机器以该门店身份运行，请立即关闭其中一台。",
-        ),
         "ALARM_DIGEST": (
             "The stock of {store} here and in the shop differ at event {seq}.",
             "{store} 的库存在第 {seq} 条处，总部与门店不一致。",
@@ -197,25 +188,6 @@ define(
             "Check mqtt.username and the password file in the settings. Shops go on selling.",
             "请检查设置中的 mqtt.username 和密码文件。门店可继续销售。",
         ),
-        "ALARM_BACKUP": (
-            "The last good backup of head office is {hours} hours old. {detail}",
-            "总部最近一次有效备份是在 {hours} 小时前。{detail}",
-        ),
-        "ALARM_BACKUP_DO": (
-            "Run `tillmesh-central backup` and read what it says. Nothing else is affected yet.",
-            "请运行 `tillmesh-central backup` 并查看提示。目前其他功能不受影响。",
-        ),
-        "ALARM_STOCK_DROP": (
-            "The stock of all shops together fell from {was} to {now} between two backups. Old "
-            "backups are kept until somebody says that this is right.",
-            "两次备份之间，全部门店总库存从 {was} 降到 {now}。在确认无误之前，旧备份不会被删除。",
-        ),
-        "ALARM_STOCK_DROP_DO": (
-            "Look at the counts and scrappings of the last hours. If it is right: "
-            "`tillmesh-central backup --accept-drop`. If not: restore the backup before it.",
-            "请检查最近几小时的盘点和报损。若无误：`tillmesh-central backup --accept-drop`；"
-            "否则请恢复此前的备份。",
-        ),
         "ALARM_BROKER_DO": (
             "Start the broker or correct its address in the settings. Shops go on selling.",
             "请启动消息服务器或更正设置中的地址。门店可继续销售。",
@@ -250,11 +222,12 @@ Look = Callable[[Connection, int], Iterable[Alarm]]
 
 
 def _forks(connection: Connection, _now: int) -> Iterable[Alarm]:
-    for row in connection.execute(select(fork).order_by(fork.c.at_ms.desc()).limit(ROWS_MAX)):
-        params = {"stream": row.stream, "seq": str(row.parent_seq)}
-        yield Alarm(
-            code="ALARM_FORK", level="bad", subject=row.stream, at_ms=row.at_ms, params=params
-        )
+    for stream, seq, at_ms in open_forks(connection)[:ROWS_MAX]:
+        params = {"stream": stream, "seq": str(seq)}
+        yield Alarm(code="ALARM_FORK", level="bad", subject=stream, at_ms=at_ms, params=params)
+    for stream, count, at_ms in speaking_clones(connection):
+        params = {"stream": stream, "count": str(count)}
+        yield Alarm(code="ALARM_CLONE", level="bad", subject=stream, at_ms=at_ms, params=params)
 
 
 def _digests(connection: Connection, _now: int) -> Iterable[Alarm]:

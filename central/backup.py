@@ -31,6 +31,7 @@ from protocol.node.tables import own_epoch, read
 
 KIND: Final = "central"
 SETTINGS, DUMP, SQLITE = "central.toml", "data/central.dump", "data/central.db"
+STAYS: Final = re.compile(r".*\.db(-wal|-shm)?|lock|backup.*|snapshots|\..*")
 SERVER_S: Final = 10
 
 define(
@@ -69,9 +70,10 @@ def plan_of(settings: Settings, *, to: Path | None = None) -> backups.Plan:
 
 def _gather(settings: Settings, work: Path) -> Mapping[str, Path]:
     files = {"data/central.key": settings.key_path}
-    for folder in (settings.peppers_dir, settings.authority_dir):
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            files[f"data/{file.relative_to(settings.data_dir).as_posix()}"] = file
+    for file in sorted(p for p in settings.data_dir.rglob("*") if p.is_file()):
+        inside = file.relative_to(settings.data_dir)
+        if not STAYS.fullmatch(inside.parts[0]) and settings.backup_dir not in file.parents:
+            files[f"data/{inside.as_posix()}"] = file
     if settings.path is not None:
         files[SETTINGS] = settings.path
     if settings.database_url.startswith("sqlite"):

@@ -10,7 +10,33 @@ from typing import Final
 
 import msgspec
 
+from protocol.errors import define
+
 STATUS: Final = "backup-status.json"
+
+define(
+    {
+        "ALARM_BACKUP": (
+            "The last good backup of head office is {hours} hours old. {detail}",
+            "总部最近一次有效备份是在 {hours} 小时前。{detail}",
+        ),
+        "ALARM_BACKUP_DO": (
+            "Run `tillmesh-central backup` and read what it says. Nothing else is affected yet.",
+            "请运行 `tillmesh-central backup` 并查看提示。目前其他功能不受影响。",
+        ),
+        "ALARM_STOCK_DROP": (
+            "The stock of all shops together fell from {was} to {now} between two backups. Old "
+            "backups are kept until somebody says that this is right.",
+            "两次备份之间，全部门店总库存从 {was} 降到 {now}。在确认无误之前，旧备份不会被删除。",
+        ),
+        "ALARM_STOCK_DROP_DO": (
+            "Look at the counts and scrappings of the last hours. If it is right: "
+            "`tillmesh-central backup --accept-drop`. If not: restore the backup before it.",
+            "请检查最近几小时的盘点和报损。若无误：`tillmesh-central backup --accept-drop`；"
+            "否则请恢复此前的备份。",
+        ),
+    }
+)
 
 
 class BackupStatus(msgspec.Struct, frozen=True, kw_only=True):

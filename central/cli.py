@@ -330,6 +330,17 @@ def rebuild(path: Path) -> None:
         sys.exit(1)
 
 
+@main.command()
+@click.pass_obj
+def retry(path: Path) -> None:
+    """After an update: fold anew what was parked, and forward what could not be forwarded."""
+    with _office(path) as office:
+        before, after = office.transfers.retry_parked()
+    click.echo(f"{before - after} events are in use now, {after} wait on")
+    if after:
+        sys.exit(1)
+
+
 @main.command("add-store")
 @click.argument("store")
 @click.option("--name-zh", required=True)

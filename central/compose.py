@@ -21,6 +21,7 @@ from central.catalogue import Catalogue
 from central.coverage import Coverage
 from central.enrolment import Enrolment
 from central.evicting import Evicting
+from central.forks import Forks
 from central.migrations import upgrade
 from central.overhearing import Overhearing
 from central.people import People
@@ -83,6 +84,7 @@ class HeadOffice:
     repricing: Repricing
     alarms: Alarms
     timekeeping: Timekeeping
+    forks: Forks
     syncing: Syncing
     overhearing: Overhearing
     switchboard: Switchboard | None  # to other processes, on PostgreSQL
@@ -264,6 +266,7 @@ def compose(
         repricing=repricing,
         alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
         timekeeping=Timekeeping(desk),
+        forks=Forks(desk),
         syncing=syncing,
         overhearing=overhearing,
         switchboard=switchboard,

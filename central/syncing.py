@@ -20,8 +20,9 @@ from protocol.ledger import shelf, shelf_skus
 from protocol.node import signing
 from protocol.node.bulk import among
 from protocol.node.mqttlink import Broker, Message
-from protocol.node.replicator import React, Replicator, Side
+from protocol.node.replicator import React, Replicator
 from protocol.node.sending import clk_of
+from protocol.node.side import Side
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.tables import READ
 from protocol.topics import Topic, Topics, shard_of

@@ -23,9 +23,11 @@ from protocol.events import (
     TransferSettlementForwarded,
 )
 from protocol.ids import stream_store, to_stream
+from protocol.journal import Position, Stored
+from protocol.node.books import opened
 from protocol.node.projecting import park
 from protocol.node.sqljournal import Recorded
-from protocol.node.tables import READ
+from protocol.node.tables import READ, journal, parked
 from protocol.quantity import format_milli
 from protocol.roles import demand
 
@@ -130,6 +132,23 @@ class Transfers:
                 self._forward(tx, event, body)
             except TillmeshError as fault:
                 park(tx, event, fault)
+
+    def retry_parked(self) -> tuple[int, int]:
+        """Fold the journal anew, then forward again what was parked; how many were, and are."""
+        books = self._desk.books
+        with books.database.reading() as connection:
+            columns = (journal.c.stream, journal.c.epoch, journal.c.seq, journal.c.hash)
+            rows = connection.execute(
+                select(*columns, journal.c.data)
+                .join(parked, parked.c.hash == journal.c.hash)
+                .order_by(journal.c.stream, journal.c.seq)
+            ).all()
+        books.rebuild()
+        events = [Stored(r.stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
+        with books.begin() as tx:
+            self.react(tx, [event for event, fault in map(opened, events) if fault is None])
+            left = tx.execute(select(func.count()).select_from(parked)).scalar() or 0
+        return len(events), int(left)
 
     def _forward(
         self, tx: Connection, event: Recorded, body: TransferDispatched | TransferReceived

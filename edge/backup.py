@@ -80,7 +80,7 @@ def _gather(settings: Settings, path: Path | None, work: Path) -> Mapping[str, P
     files = {"data/edge.db": work / "edge.db", "data/last-head": work / "last-head"}
     for file in sorted(p for p in data.rglob("*") if p.is_file()):
         inside = file.relative_to(data)
-        if not STAYS.fullmatch(inside.parts[0]):
+        if not STAYS.fullmatch(inside.parts[0]) and Path(settings.backup_dir) not in file.parents:
             files[f"data/{inside.as_posix()}"] = file
     files[PEPPER] = Path(settings.pepper_file)
     if settings.mqtt.password_file:

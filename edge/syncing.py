@@ -19,8 +19,9 @@ from protocol.node import signing
 from protocol.node.certificates import client_context
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.ntpclock import NtpClock
-from protocol.node.replicator import Replicator, Side
+from protocol.node.replicator import Replicator
 from protocol.node.sending import clk_of, cursor_at
+from protocol.node.side import Side
 from protocol.node.sqljournal import SqlRecords
 from protocol.topics import Topic, Topics
 from protocol.wire import (
@@ -139,6 +140,7 @@ class Syncing:
             hears=lambda topic: topic.branch != "up" and topic.name in names,
             writes=lambda: [self._stream],
             follows=lambda: self._follows[:-1],
+            witnesses=True,
         )
 
     def start(self) -> None:

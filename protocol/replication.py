@@ -174,9 +174,11 @@ class Sender:
         if cursor.status == "welcome":  # the answer to our hello: a restored peer may hold less
             self.greet(cursor, records)
             return True
-        if cursor.status == "refused":
+        if cursor.status == "stale_epoch" and cursor.epoch != records.head(self.stream).epoch:
+            return False  # said to a copy of this machine
+        if cursor.status in {"refused", "stale_epoch"}:
             # Perhaps it was only altered on its way, by whoever can write to the broker.
-            self.stopped = cursor.reason or "refused"
+            self.stopped = cursor.reason or cursor.status
             self._again_ms = now_ms + RTO_MS_MAX
             self.flights.clear()
             return False

@@ -95,7 +95,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Text
     upto: Count
     hash: Text
-    status: Text = "ok"  # ok, gap, fork, refused, busy, welcome
+    status: Text = "ok"  # ok, gap, fork, refused, stale_epoch, lacks, busy, welcome
     credit: Count = 400  # events that may be in flight
     reason: Text = ""
 

@@ -21,6 +21,7 @@ from central.web import (
     campaigns,
     catalogue,
     faults,
+    forks,
     health,
     identity,
     importing,
@@ -114,6 +115,7 @@ def create_app(head_office: HeadOffice) -> Flask:
         identity,
         health,
         alarms,
+        forks,
         live,
         metering,
     ):

@@ -11,9 +11,10 @@ from central.stores import Store
 from central.watching import ShopReport
 from central.web.office import now_ms, office
 from protocol.ids import shop_stream
-from protocol.node.tables import READ, digest_check, parked, refused, stream_head
+from protocol.node.tables import READ, digest_check, journal, parked, refused, stream_head
 
 REFUSED_SHOWN: Final = 100
+TEXT_SHOWN: Final = 4_000
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ class Parked(msgspec.Struct, frozen=True):
     seq: int
     type: str
     reason: str
+    text: str
 
 
 def _state(store: Store, report: ShopReport) -> str:
@@ -154,8 +156,14 @@ def parked_events() -> list[Parked]:
     columns = parked.c
     with office().books.database.reading() as connection:
         rows = connection.execute(
-            select(columns.stream, columns.seq, columns.type, columns.reason)
+            select(columns.stream, columns.seq, columns.type, columns.reason, journal.c.data)
+            .outerjoin(journal, journal.c.hash == columns.hash)
             .order_by(columns.stream, columns.seq)
             .limit(REFUSED_SHOWN)
         )
-        return [Parked(*row) for row in rows]
+        return [Parked(*row[:4], text=readable(row.data or b"")) for row in rows]
+
+
+def readable(data: bytes) -> str:
+    """An event's own words, for whoever investigates; cut when long."""
+    return data.decode("utf-8", errors="replace").replace("\0", "")[:TEXT_SHOWN]

@@ -2,8 +2,9 @@
 
 from importlib.metadata import version
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 
 from central.web.chain import parked_events, refused_messages, shops
 from central.web.language import instant_of
@@ -64,3 +65,13 @@ def confirm_time() -> ResponseReturnValue:
 def live() -> ResponseReturnValue:
     """The live part."""
     return render_template("parts/health.html", **_all())
+
+
+@pages.post("/health/retry")
+@needs("manage_stores")
+def retry() -> ResponseReturnValue:
+    """After an update: fold everything anew, and forward what could not be forwarded."""
+    before, after = office().transfers.retry_parked()
+    done = before - after
+    flash(gettext("%(done)s events are in use now, %(left)s wait on.", done=done, left=after))
+    return redirect(url_for(".health"))

@@ -7,7 +7,7 @@ sends what followers lack. A `Side` says who is who: topics, keys, which streams
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -17,18 +17,22 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from protocol import wire
 from protocol.clock import Clock
 from protocol.errors import Corrupt, TillmeshError, Unavailable
+from protocol.ids import stream_owner
 from protocol.journal import Position
 from protocol.node import signing
+from protocol.node.banning import Bans
 from protocol.node.books import Books
 from protocol.node.inbox import Inbox
 from protocol.node.keeping import Keeping
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
 from protocol.node.refusing import Refusals
-from protocol.node.sending import Sending, cursor_at
+from protocol.node.sending import Sending, Status, cursor_at
+from protocol.node.side import Side as Side  # noqa: PLC0414 - known by this name
 from protocol.node.sqljournal import Recorded, SqlRecords
+from protocol.node.witnessing import Witnessing, keep_header, lacks, own_words
 from protocol.replication import Accepted, Gap, Known, Sessions, judge
-from protocol.topics import Topic, Topics
+from protocol.topics import Topic
 from protocol.wire import Ack, Batch, Cursor, Hello
 
 GROUP_MAX = 64  # messages kept in one transaction
@@ -38,29 +42,6 @@ GREETINGS_MAX = 10  # of one peer, within GREET_AGAIN_S; whoever is not answered
 
 log = structlog.get_logger("replication")
 React = Callable[[Connection, Sequence[Recorded]], None]
-
-
-class Side(msgspec.Struct, frozen=True):
-    """Who we are on the wire."""
-
-    node: str
-    topics: Topics
-    subscriptions: list[str]
-    state_topic: str
-    batch_topic: Callable[[str], str]  # peer -> topic
-    ack_topic: Callable[[str], str]
-    sources_for: Callable[[str], Iterable[tuple[str, bool]]]  # peer -> (stream, shared tail?)
-    accepts: Callable[[str, str], bool]  # may this peer send this stream?
-    key_of: Callable[[str], str | None]  # peer -> public key, hex
-    peer_of: Callable[[Topic], str]  # who speaks on this topic
-    writes: Callable[[], Iterable[str]]  # streams of our own, named in our hello
-    follows: Callable[[], Iterable[str]]
-    hears: Callable[[Topic], bool]  # what is not for us is dropped (amqtt delivers too much)
-    tick_s: float = 0.1  # how often timers are looked at; arrivals and commits wake at once
-    overhears: Callable[[Message], bool] = lambda _: False  # what is outside the chain's topics
-    returns_own: bool = False  # head office gives a shop its own lost events back
-    hello_topic: Callable[[str], str] | None = None  # where one peer is greeted, if not all at once
-    tails: Callable[[], bool] = lambda: True  # do we send the shared live tails?
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -78,19 +59,6 @@ class Counts(msgspec.Struct):
     events: int = 0
     groups: int = 0  # transactions
     seconds: float = 0.0
-
-
-class Status(msgspec.Struct, frozen=True):
-    """How replication is, for the health page."""
-
-    link_up: bool
-    link_fault: str
-    greeted: tuple[str, ...]  # peers that answer
-    unsynced: int  # events that no peer has acknowledged
-    resends: int
-    refused: int
-    fault: str
-    stopped: dict[str, str]
 
 
 class Replicator:
@@ -136,6 +104,8 @@ class Replicator:
         self.sending.tails = side.tails
         self._introduced: set[str] = set()  # peers that know this session
         self._sessions = Sessions(take_turns=not side.returns_own)
+        self._witnessing = Witnessing()
+        self._bans = Bans(books)
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
         self._greetings: dict[str, list[float]] = {}  # peer -> when, lately
@@ -200,6 +170,8 @@ class Replicator:
         now = time.monotonic()
         self._tick(now)
         if self.link.up:
+            if self.side.witnesses:
+                self._witnessing.give(self.books, self._publish, self.side.batch_topic)
             self.sending.pump(self._publish, self.side.batch_topic)
         self._refusals.write(now)
 
@@ -215,6 +187,7 @@ class Replicator:
             self.on_link(False)
 
     def _lost_link(self) -> None:
+        self._witnessing.lost()
         self.sending.lost()
         self._gaps.clear()
 
@@ -296,7 +269,7 @@ class Replicator:
         if topic.leaf == "journal":
             batch = wire.decode(Batch, message.payload)
             self._check(batch, peer, stream=batch.stream)
-            if not self.side.accepts(peer, batch.stream):
+            if not (self._is_ours(batch, peer) or self.side.accepts(peer, batch.stream)):
                 detail = f"{peer} may not send {batch.stream}"
                 raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
             group.append(Incoming(peer, message.topic, message.payload, batch))
@@ -320,11 +293,17 @@ class Replicator:
         self._greetings[peer] = recent
         return recent[-1] == now
 
+    def _is_ours(self, message: Batch | Ack | Hello, peer: str) -> bool:
+        """Did we say this before we were set back, in a stream that this peer follows?"""
+        side = self.side
+        return side.returns_own and own_words(message, side.node, side.sources_for(peer))
+
     def _check(self, message: Batch | Ack | Hello, peer: str, *, stream: str = "") -> None:
-        if message.node != peer:
+        ours = self._is_ours(message, peer)
+        if message.node != peer and not ours:
             detail = f"{message.node} speaks on the topic of {peer}"
             raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
-        public = self.side.key_of(peer) or ""
+        public = self.key.public_hex if ours else self.side.key_of(peer) or ""
         wire.check_signature(
             message, lambda data, sig: signing.check(public, data, sig), stream=stream
         )
@@ -353,6 +332,9 @@ class Replicator:
             if self.side.returns_own:
                 self.sending.give_back(peer, heads.values(), connection)
             answer = [cursor_at(s, records.head(s), status="welcome") for s in heads]
+            if self.side.returns_own:
+                epoch = self.books.journal.epoch
+                answer += lacks(hello, self.side.sources_for(peer), records, epoch=epoch)
         if answer:
             self._send_ack(peer, answer)
         elif born:
@@ -364,6 +346,7 @@ class Replicator:
         self._check(ack, peer)
         if ack.sess == self.session:
             self.sending.acked(peer, ack)
+            self._witnessing.acked(ack.cursors if self.side.witnesses else ())
             self.on_ack(peer, ack)
 
     # -- keeping ----------------------------------------------------------------------------
@@ -398,6 +381,10 @@ class Replicator:
         with self.books.begin() as tx:
             keeping = Keeping(self.books, tx, [o.batch.stream for o in group], at_ms=at_ms)
             for one in group:
+                stale = self._bans.refuses(tx, one.batch, at_ms=at_ms)
+                if stale is not None:
+                    answers.setdefault(one.peer, {})[one.batch.stream] = stale
+                    continue
                 try:
                     verdict = judge(one.batch, keeping)
                 except Corrupt as fault:
@@ -405,6 +392,8 @@ class Replicator:
                     continue
                 if isinstance(verdict, Accepted):
                     keeping.keep(verdict)
+                    if self.side.witnesses and stream_owner(one.batch.stream) != self.side.node:
+                        keep_header(tx, one.batch)
                 cursor = self._answer(one, verdict)
                 if cursor is not None:
                     answers.setdefault(one.peer, {})[one.batch.stream] = cursor
@@ -451,6 +440,8 @@ class Replicator:
     # -- time -------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
+        if self.side.returns_own:
+            self._bans.look(now)
         greeted = self.sending.tick(now)
         # A shop whose answers stay away may be answered under a session that is over.
         unheard = self.sending.overdue() and not self.side.returns_own

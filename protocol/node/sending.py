@@ -25,6 +25,19 @@ LOOK_S = 1.0  # other processes (the command line) append too, and cannot wake u
 Publish = Callable[[str, Batch], bool]  # topic, batch -> did it leave
 
 
+class Status(msgspec.Struct, frozen=True):
+    """How replication is, for the health page."""
+
+    link_up: bool
+    link_fault: str
+    greeted: tuple[str, ...]  # peers that answer
+    unsynced: int  # events that no peer has acknowledged
+    resends: int
+    refused: int
+    fault: str
+    stopped: dict[str, str]
+
+
 def cursor_at(stream: str, at: Position, *, status: str = "ok", reason: str = "") -> Cursor:
     """A position as it is told to a peer."""
     return Cursor(

@@ -186,6 +186,19 @@ class SqlRecords:
         ).scalar()
         return (first or 1) - 1
 
+    def before_epoch(self, stream: str, epoch: str) -> Position:
+        """The head, or where it was before this epoch began, if it is the epoch of the head."""
+        head = self.head(stream)
+        if head.epoch != epoch:
+            return head
+        seq = self.epoch_parent_seq(stream, head.seq)
+        row = self._connection.execute(
+            select(journal.c.epoch, journal.c.seq, journal.c.hash).where(
+                journal.c.stream == stream, journal.c.seq == seq, journal.c.branch == 0
+            )
+        ).first()
+        return Position(*row) if row else ORIGIN
+
 
 class SqlJournal:
     """Appends under this node's epoch; every method takes the caller's transaction."""
@@ -328,6 +341,31 @@ class SqlJournal:
             ),
             {"peer": peer, "stream": stream, **values},
         )
+
+
+def put_first(tx: Connection, stream: str, parent_hash: str) -> None:
+    """Make the side way of a fork the main line: the other one was a copy of its writer.
+
+    Nothing is done when the fork did not begin on the main line.
+    """
+    parted = tx.execute(
+        select(fork.c.branch, fork.c.parent_seq)
+        .join(journal, (journal.c.hash == fork.c.parent_hash) & (journal.c.branch == 0))
+        .where(fork.c.stream == stream, fork.c.parent_hash == parent_hash)
+    ).first()
+    if parted is None:
+        return
+    lock_head(tx, stream)
+    mine = (journal.c.stream == stream) & (journal.c.seq > parted.parent_seq)
+    for old, new in ((0, -1), (parted.branch, 0), (-1, parted.branch)):
+        tx.execute(update(journal).where(mine, journal.c.branch == old).values(branch=new))
+    tip = tx.execute(
+        select(journal.c.epoch, journal.c.seq, journal.c.hash)
+        .where(journal.c.stream == stream, journal.c.branch == 0)
+        .order_by(journal.c.seq.desc())
+        .limit(1)
+    ).one()
+    set_head(tx, stream, Position(*tip))
 
 
 def read_line(connection: Connection, stream: str, after_seq: int, *, limit: int) -> list[Stored]:

@@ -95,6 +95,54 @@ fork = Table(
     Column("branch", Integer, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )
+witness = Table(  # headers of batches that head office signed: it may need them back
+    "witness",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("last", BigInteger, primary_key=True),
+    Column("last_hash", String(64), primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+)
+stream_base = Table(  # below it nothing is kept: a sealed snapshot says what was there
+    "stream_base",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("epoch", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+banned_epoch = Table(  # a copied disk: what it writes is set aside, not applied
+    "banned_epoch",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("after_seq", BigInteger, nullable=False),  # what it wrote up to here is shared past
+    Column("at_ms", BigInteger, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("confirmed_by", Text, nullable=False),
+)
+fork_ruling = Table(  # what a person at head office said a fork was
+    "fork_ruling",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("parent_hash", String(64), primary_key=True),
+    Column("ruling", Text, nullable=False),  # restored or clone
+    Column("asked_by", Text, nullable=False),
+    Column("confirmed_by", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+spooled = Table(  # batches of a banned epoch, as they came
+    "spooled",
+    truth,
+    Column("stream", Text, primary_key=True),
+    Column("last_hash", String(64), primary_key=True),
+    Column("epoch", String(16), nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
 node_state = Table(  # small persisted facts: high-water mark, read version
     "node_state",
     truth,

@@ -53,6 +53,7 @@ PAGES = (
     "/chain",
     "/health",
     "/alarms",
+    "/forks",
     "/nowhere",
 )
 AXE = {
