@@ -113,7 +113,7 @@ def test_every_behaviour_settles(desk: Desk, behaviour: str) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["ok", "slow", "lost-answer", "late", "refused"])
-@pytest.mark.parametrize("lost", [1, 2, 5])
+@pytest.mark.parametrize("lost", [1, 5])
 def test_answers_lost_in_a_row(desk: Desk, behaviour: str, lost: int) -> None:
     desk[0].script(behaviour)
     desk[0].lose_next(lost)
