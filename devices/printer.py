@@ -148,6 +148,7 @@ class _Driver:
                 self._no_answer(self._asked)
         elif not self._asked and self._polls and now >= self._next_round:
             self._ask(1)
+        self._check_sent()
         self._check_deadline(now)
 
     def closed(self, reason: DeviceLost) -> None:
@@ -275,10 +276,16 @@ class _Driver:
         }
         job.sent = True
         self._port.write(job.data + fences[self._fence])
-        if self._fence == "none" or not self._port.answers:
-            self._finish(Outcome("sent"))
-            return
         job.deadline = self._clock() + self._patience_s(job)
+
+    def _check_sent(self) -> None:
+        """A printer that never answers: its job is sent when the last byte has left this machine.
+
+        On a network that is when the printer has taken it; a write that returned says nothing.
+        """
+        fenced = self._fence != "none" and self._port.answers
+        if not fenced and self._jobs and self._jobs[0].sent and not self._port.unsent():
+            self._finish(Outcome("sent"))
 
     def _patience_s(self, job: _Job) -> float:
         return FENCE_S + len(job.data) / BYTES_PER_S

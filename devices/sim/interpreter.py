@@ -48,6 +48,7 @@ class Knobs:
     cutter_jam: bool = False
     drawer_pin: bool = False
     lines_left: int | None = None  # paper runs out after so many lines
+    long_fence: bool = True  # answers GS ( H; many cheap models swallow it
 
     @property
     def held(self) -> bool:
@@ -259,7 +260,7 @@ class EscPos:
             return 0, None
         body = bytes(self._input[5:length])
         if self._input[2] == 0x48 and body[:2] == b"00" and len(body) == 6:
-            return length, lambda: b"\x37\x22" + body[2:] + b"\x00"
+            return length, lambda: self._long_fence(body[2:])
         if self._input[2] == 0x6B and body[:1] == b"1" and body[1] in {65, 67, 69, 80, 81}:
             return length, lambda: self._qr(body[1], body[2:])
         return self._unknown()
@@ -329,6 +330,9 @@ class EscPos:
             wide, tall = 2 if value & 0x20 else 1, 2 if value & 0x10 else 1
             bold, underline = bool(value & 0x08), bool(value & 0x80)
             self._style = replace(style, bold=bold, underline=underline, wide=wide, tall=tall)
+
+    def _long_fence(self, mark: bytes) -> bytes:
+        return b"\x37\x22" + mark + b"\x00" if self.knobs.long_fence else b""
 
     def _sensor(self, number: int) -> bytes:
         if number in {1, 49}:
@@ -416,7 +420,7 @@ class EscPos:
     def _barcode(self, kind: int, data: bytes) -> bytes:
         text, picture = barcode_picture(kind, data, width=self._bar_width, height=self._bar_height)
         if picture is None:
-            self.faults.append(f"barcode {kind} cannot be {data[:8].hex(' ')}")
+            self._complain(f"barcode {kind} cannot be {data[:8].hex(' ')}")
             return b""
         if picture.width > self.dots:
             self.faults.append(f"barcode of {picture.width} dots on {self.dots}")

@@ -24,6 +24,7 @@ from devices.sim.interpreter import EscPos, Knobs
 from devices.sim.paper import Paper
 from devices.sim.wires import TAKE_MAX, SerialWire, SocketWire, Wire
 
+HOST: Final = "127.0.0.1"
 NOBODY_S: Final = 0.005  # a pty that nobody has open is always "readable"
 
 
@@ -49,23 +50,23 @@ class VirtualPrinter:
         *,
         columns: int = 48,
         dots: int = 576,
-        host: str = "127.0.0.1",
         port: int = 0,
         serial: bool = False,
         path: str = "",
+        buffer_bytes: int = 0,
     ) -> None:
         """Switched on, but nobody serves before `start`.
 
         Args:
             columns: of font A.
             dots: the printable width.
-            host: the address to listen on.
-            port: the TCP port; 0 takes a free one.
+            port: the TCP port on the loopback address; 0 takes a free one.
             serial: hang on a pty instead of a socket.
             path: where the pty's stable path lies; "" makes one.
+            buffer_bytes: of its network card; 0 leaves it to this machine.
         """
         self.brain = EscPos(columns=columns, dots=dots)
-        self._wire: Wire = SerialWire(path) if serial else SocketWire(host, port)
+        self._wire: Wire = SerialWire(path) if serial else SocketWire(HOST, port, buffer_bytes)
         self._troubles = Troubles()
         self.tap: Callable[[bytes], object] = lambda _data: None  # hears every byte first
         self._gate = threading.RLock()

@@ -59,8 +59,9 @@ class Wire(Protocol):
 class SocketWire:
     """Port 9100 as most printers have it: one connection, a second one is refused."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, buffer_bytes: int = 0) -> None:
         self._host, self._port = host, port
+        self._buffer_bytes = buffer_bytes
         self._listener: socket.socket | None = None
         self._client: socket.socket | None = None
 
@@ -84,6 +85,9 @@ class SocketWire:
         if self._listener is None:
             self._listener = socket.create_server((self._host, self._port), reuse_port=False)
             self._listener.setblocking(False)
+            if self._buffer_bytes:  # connections inherit it
+                buffer = socket.SO_RCVBUF
+                self._listener.setsockopt(socket.SOL_SOCKET, buffer, self._buffer_bytes)
             self._port = self._listener.getsockname()[1]
 
     def close(self) -> None:
