@@ -13,6 +13,7 @@ from edge.catalogue import Catalogue
 from edge.checkout import Checkout, SalesFloor
 from edge.credentials import Credentials
 from edge.health import Health, Parts
+from edge.labelling import Labelling
 from edge.node import ShopNode
 from edge.numbering import Numbering
 from edge.pairing import Pairing
@@ -91,6 +92,7 @@ class Shop:
     scanning: Scanning
     weighing: Weighing
     showing: Showing
+    labelling: Labelling
     health: Health
     prover: Prover
     syncing: Syncing
@@ -104,6 +106,7 @@ class Shop:
         self.scanning.start()
         self.weighing.start()
         self.showing.start()
+        self.labelling.start()
         self.syncing.start()
         # A restored shop must learn what it lost before it appends: else its journal forks.
         self.prover.start(self.syncing.welcomed, first=self.rules.start)
@@ -111,6 +114,7 @@ class Shop:
     def stop(self) -> None:
         """End all threads and close the database."""
         self.syncing.stop()
+        self.labelling.stop()
         self.showing.stop()
         self.weighing.stop()
         self.scanning.stop()
@@ -231,6 +235,7 @@ def _wire(
     selling = Selling(floor, recogniser, checkout, weighing, lambda: telling.prices_changed_ms)
     tendering = Tendering(floor, checkout, Providers(settings))
     showing = Showing(node, selling, weighing.now)
+    labelling = Labelling(node, catalogue, people)
     scanning = Scanning(node, selling, recogniser)
     pages.append(scanning)
     stockroom = Stockroom(node, catalogue, people=people, recogniser=recogniser)
@@ -259,6 +264,7 @@ def _wire(
             screens=screens,
             weighing=weighing,
             showing=showing,
+            labelling=labelling,
             rules=rules,
             prices_changed_ms=lambda: telling.prices_changed_ms,
             link=syncing.status,
@@ -298,6 +304,7 @@ def _wire(
         scanning=scanning,
         weighing=weighing,
         showing=showing,
+        labelling=labelling,
         health=health,
         prover=prover,
         syncing=syncing,

@@ -40,6 +40,9 @@ def configured(settings: Settings) -> list[DeviceSettings]:
     for till in settings.tills:
         for device in _of_till(till):
             found.setdefault(device.url, device)
+    if settings.labels.printer:
+        labels = DeviceSettings("labels", "label", settings.labels.printer)
+        found.setdefault(labels.url, labels)
     return list(found.values())
 
 
@@ -47,6 +50,8 @@ def _of_till(till: TillSettings) -> list[DeviceSettings]:
     devices = [
         DeviceSettings(f"printer-{till.id}", "printer", till.printer, profile=till.profile),
         DeviceSettings(f"scanner-{till.id}", "scanner", till.scanner),
+        DeviceSettings(f"scale-{till.id}", "scale", till.scale, protocol=till.scale_kind),
+        DeviceSettings(f"display-{till.id}", "display", till.display),
     ]
     return [device for device in devices if device.url]
 

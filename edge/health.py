@@ -12,6 +12,7 @@ from devices.device import Condition, DeviceState
 from edge.backup import read_status
 from edge.clockhealth import clock_notice, screen_notices
 from edge.credentials import Credentials
+from edge.labelling import Labelling
 from edge.node import ShopNode
 from edge.printing import Printing
 from edge.room import MEGA, Room
@@ -120,6 +121,7 @@ STILL: Final[dict[str, tuple[str, str]]] = {
         "Selling goes on; the customer's window on a screen works too.",
         "可照常销售；也可使用屏幕上的顾客显示窗口。",
     ),
+    "labels": ("Selling goes on; labels can be printed later.", "可照常销售，标签可稍后打印。"),
     "disk": ("What was sold is safe.", "已完成的销售均已保存。"),
     "database": ("What was sold is safe.", "已完成的销售均已保存。"),
     "broker": (
@@ -156,8 +158,8 @@ STILL: Final[dict[str, tuple[str, str]]] = {
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
-    Parts: printer/{till}, scanner/{till}, scale/{till}, display/{till}, screen/{till}, disk,
-    database, broker, central, queue, clock, rules, prices, parked.
+    Parts: printer/{till}, scanner/{till}, scale/{till}, display/{till}, screen/{till}, labels,
+    disk, database, broker, central, queue, clock, rules, prices, parked.
     """
 
     part: str
@@ -208,6 +210,7 @@ class Parts:
     screens: Screens
     weighing: Weighing
     showing: Showing
+    labelling: Labelling
     rules: Rules
     prices_changed_ms: Callable[[], int]
     link: Callable[[], LinkStatus]
@@ -224,6 +227,7 @@ class Health:
             "scanner": self._scanners,
             "scale": self._scales,
             "display": self._displays,
+            "labels": self._label_printer,
             "disk": self._disk,
             "database": self._database,
             "broker": self._link,
@@ -293,6 +297,10 @@ class Health:
             for view in self._parts.showing.displays()
             if view.condition is not None
         ]
+
+    def _label_printer(self) -> list[Verdict]:
+        condition = self._parts.labelling.condition()
+        return [] if condition is None else [_device("labels", condition)]
 
     def _disk(self) -> list[Verdict]:
         room = self._parts.room

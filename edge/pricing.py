@@ -1,7 +1,7 @@
 """A basket priced: promotions over its lines, tax inside the total, views for the page."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -110,3 +110,10 @@ def business_date(at_ms: int, tz: str, day_starts: str) -> str:
     hours, minutes = day_starts.split(":")
     at = local_time(at_ms, tz) - timedelta(hours=int(hours), minutes=int(minutes))
     return at.date().isoformat()
+
+
+def day_start_ms(at_ms: int, tz: str, day_starts: str) -> int:
+    """When the trading day of this instant began, UTC milliseconds."""
+    day = date.fromisoformat(business_date(at_ms, tz, day_starts))
+    began = datetime.combine(day, time.fromisoformat(day_starts), ZoneInfo(tz))
+    return round(began.timestamp() * 1000)

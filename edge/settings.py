@@ -68,6 +68,17 @@ class TillSettings(Frozen, frozen=True):
     card: str = ""  # a card terminal: socket://host:port or a /dev path
 
 
+class LabelSettings(Frozen, frozen=True):
+    """The shop's label printer and its labels, millimetres; an empty address means: none."""
+
+    printer: str = ""
+    kind: Literal["zpl", "tspl"] = "zpl"
+    width_mm: int = 60
+    height_mm: int = 40
+    gap_mm: int = 2
+    dpi: Literal[203, 300] = 203
+
+
 class OversellPolicy(Frozen, frozen=True):
     """What happens when the book has less than is asked for."""
 
@@ -132,6 +143,7 @@ class Settings(Frozen, frozen=True):
     central_https: str = ""  # where this machine enrols
     tills: tuple[TillSettings, ...] = ()
     oversell: OversellPolicy = OversellPolicy()
+    labels: LabelSettings = LabelSettings()
     payment: PaymentSettings = PaymentSettings()
     low_disk_bytes: int = 200_000_000
     day_starts: str = "00:00"  # a sale before this time belongs to the day before
@@ -301,13 +313,13 @@ def _devices(s: Settings) -> Iterable[str]:
             known = ", ".join(profiles)
             yield f"tills[{n}].profile: there is no profile {till.profile!r}; known: {known}"
         for name, url in _addresses(till):
-            if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
-                yield (
-                    f"tills[{n}].{name}: expected socket://host:port, a /dev path or file://, "
-                    f"found {url!r}"
-                )
+            yield from _address(f"tills[{n}].{name}", url)
         if till.drawer and not till.printer:
             yield f"tills[{n}].drawer: the drawer hangs on a printer, but this till has none"
+    for name, size in (("width_mm", s.labels.width_mm), ("height_mm", s.labels.height_mm)):
+        if not 20 <= size <= 120:
+            yield f"labels.{name}: expected 20 to 120 millimetres, found {size}"
+    yield from _address("labels.printer", s.labels.printer)
     for n, layout in enumerate(s.code_prefixes):
         if parse_prefix(layout) is None:
             yield (
@@ -357,6 +369,11 @@ def _payment(s: Settings) -> Iterable[str]:
     for name in ("patience_s", "poll_s", "retry_max_s", "watch_s"):
         if getattr(s.payment, name) <= 0:
             yield f"payment.{name}: expected seconds above 0, found {getattr(s.payment, name)}"
+
+
+def _address(path: str, url: str) -> Iterable[str]:
+    if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
+        yield f"{path}: expected socket://host:port, a /dev path or file://, found {url!r}"
 
 
 def _addresses(till: TillSettings) -> tuple[tuple[str, str], ...]:

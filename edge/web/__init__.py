@@ -19,6 +19,7 @@ from edge.web.api import till_api
 from edge.web.clocks import clocks
 from edge.web.customer import customer
 from edge.web.documents import documents_api
+from edge.web.labels import labels
 from edge.web.live import Streams, live
 from edge.web.metering import EXTENSION as METERS
 from edge.web.metering import meters, registry_of
@@ -75,6 +76,7 @@ def create_app(shop: Shop) -> OpenAPI:
     for blueprint in (session, till, payments, stock, transfers, upkeep, clocks, live, meters):
         app.register_blueprint(blueprint)
     app.register_blueprint(customer)
+    app.register_blueprint(labels)
     for api in (till_api, payments_api, weighing_api, documents_api):
         app.register_api(api)
     shapes.describe(app)

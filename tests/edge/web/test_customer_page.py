@@ -25,7 +25,7 @@ def _showing(site: Site) -> Iterator[None]:
 def opened(site: Site, visit: Visit, **how: object) -> Page:
     site.empty_till()
     page = visit("anna", "/customer", **how)
-    page.wait_for_function("document.body.dataset.ready")
+    expect(page.locator("body")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     return page
 
 
@@ -59,7 +59,7 @@ def test_it_follows_a_till_of_the_same_browser(site: Site, visit: Visit) -> None
     page = opened(site, visit)
     till = page.context.new_page()
     till.goto(site.base + "/till")
-    till.wait_for_function("document.body.dataset.ready")
+    expect(till.locator("body")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     till.locator("#code").fill(MILK)
     till.locator("#code").press("Enter")
     expect(page.locator("#goods li")).to_have_count(1, timeout=PATIENCE_MS)

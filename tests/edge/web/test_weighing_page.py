@@ -57,7 +57,7 @@ def opened(site: Site, visit: Visit, pan: VirtualScale, language: str = "en") ->
     site.empty_till()
     page = visit("anna", "/till", language=language, size=TILL)
     page.set_default_timeout(PATIENCE_MS)
-    page.wait_for_function("document.body.dataset.ready")
+    expect(page.locator("body")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     until(lambda: site.shop.scanning.scanners()[0].enabled)
     return page
 
