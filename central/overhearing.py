@@ -5,6 +5,7 @@ office's streams once a second and tells them what it finds beyond.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,10 +14,13 @@ from sqlalchemy import select
 
 from protocol.errors import Unavailable
 from protocol.node.books import Books, opened
+from protocol.node.ntpclock import wall_ms
+from protocol.node.partitioning import make_ahead
 from protocol.node.sqljournal import Recorded, read_line
 from protocol.node.tables import stream_head
 
 EVERY_S: Final = 1.0
+MONTHS_S: Final = 3_600.0
 CHUNK: Final = 200
 log = structlog.get_logger("overhearing")
 
@@ -75,9 +79,21 @@ class Overhearing:
         if self._thread is not None:
             self._thread.join(timeout=5)
 
+    def make_months(self) -> list[str]:
+        """The journal's coming months, on PostgreSQL."""
+        if self._books.database.sqlite:
+            return []
+        with self._books.database.begin() as tx:
+            return make_ahead(tx, wall_ms())
+
     def _run(self) -> None:
+        months_at = 0.0
         while not self._stopping.wait(EVERY_S):
             try:
                 self.look()
+                if time.monotonic() - months_at > MONTHS_S:
+                    months_at = time.monotonic()
+                    for name in self.make_months():
+                        log.info("month_made", partition=name)
             except Unavailable as fault:  # the database is away: look again later
                 log.warning("overhearing_waits", code=fault.code)

@@ -8,7 +8,12 @@ from protocol.node.tables import truth
 TRUTH_AND_WORK = [truth, work]
 
 
+BY_MONTHS = {"ix_journal_hash"}  # on PostgreSQL it holds the partition's key too
+
+
 def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+    if kind == "index" and name in BY_MONTHS:
+        return False
     return kind != "table" or any(name in metadata.tables for metadata in TRUTH_AND_WORK)
 
 

@@ -8,6 +8,7 @@ Listeners hear of what was committed, after the commit, and must only enqueue.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ from protocol.errors import Corrupt, TillmeshError
 from protocol.folds import fold
 from protocol.journal import Stored
 from protocol.node.database import Database
+from protocol.node.partitioning import partition
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
 from protocol.node.sqljournal import Recorded, SqlJournal, upsert, walk
 from protocol.node.tables import (
@@ -148,6 +150,8 @@ class Books:
         """Make missing tables (fresh nodes and tests; migrations bring older nodes up)."""
         truth.create_all(self.database.write)
         read.create_all(self.database.write)
+        with self.database.begin() as tx:
+            partition(tx, int(time.time() * 1000))
 
     def streams(self, connection: Connection) -> list[str]:
         """All streams in this journal, by name."""
