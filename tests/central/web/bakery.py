@@ -11,7 +11,7 @@ from central.accounts import Accounts
 from central.catalogue import Product
 from central.compose import HeadOffice, compose
 from central.people import Person
-from central.settings import Mqtt, Names, Settings
+from central.settings import Https, Mqtt, Names, Settings
 from central.stores import Store
 from promotions.basket import BasketLine, Context
 from promotions.engine import price
@@ -359,6 +359,7 @@ def open_office(folder: Path) -> HeadOffice:
         name=Names(zh="麦香面包", en="Maixiang Bakery"),
         data_dir=folder,
         database_url=f"sqlite:///{folder / 'central.db'}",
+        https=Https(port=8743),  # where machines would enrol
         mqtt=Mqtt(port=free_port()),  # where nobody listens
     )
     make_key(settings.key_path)

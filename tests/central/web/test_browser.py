@@ -278,6 +278,11 @@ def test_every_page_is_clean_for_axe(sign_in: SignIn, language: str) -> None:
     for path in ("/", "/stock", "/products/P0101", "/transfers/tr-1"):
         page.goto(path, wait_until="domcontentloaded")
         assert axe.run(page, options=AXE).violations_count == 0, path
+    page.goto("/shops/north", wait_until="domcontentloaded")
+    page.locator('form[action$="/token"] button').click()
+    expect(page.locator("img.token-qr")).to_be_visible()
+    assert axe.run(page, options=AXE).violations_count == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.context.clear_cookies()
     page.goto(f"/sign-in?lang={language}")
     assert axe.run(page, options=AXE).violations_count == 0
