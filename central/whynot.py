@@ -485,11 +485,11 @@ def _cache_code(held: int, newest: Said | None, *, refused: bool) -> str:
 
 def _clock(rule: Rule | None, context: Context, report: ShopReport) -> ClockCheck:
     timed = rule is not None and rule.when.timed
-    doubtful = context.clock_state != "trusted" or abs(report.clock_offset_ms) > OFFSET_MS
+    doubtful = context.clock_state != "trusted" or abs(report.skew_ms) > OFFSET_MS
     return ClockCheck(
         state=BAD if timed and not context.clock_trusted else LOOK if doubtful else OK,
         clock=context.clock_state,
         uncertainty_ms=context.uncertainty_ms,
-        offset_ms=report.clock_offset_ms,
+        offset_ms=report.skew_ms,
         heard_ms=report.seen_ms,
     )

@@ -7,6 +7,7 @@ its real driver. While the shop runs, its devices are its own: they are named as
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from devices.doctor import DeviceSettings, Verdict, examine
 from edge.compose import open_books, read_pepper
 from edge.settings import Settings, TillSettings
 from protocol.errors import TillmeshError, define
+from protocol.node.ntpclock import tried
 from protocol.node.signing import load_key
 
 CONNECT_S: Final = 2.0
@@ -145,10 +147,22 @@ def _ask_broker(settings: Settings) -> str:
     return f"{where[0]}:{where[1]} answers"
 
 
+def _ask_time(settings: Settings) -> str:
+    if not settings.ntp:
+        raise OSError("no ntp in the settings: head office's time alone is not enough to be sure")
+    with ThreadPoolExecutor(len(settings.ntp)) as pool:
+        told = dict(zip(settings.ntp, pool.map(tried, settings.ntp), strict=True))
+    text = "; ".join(f"{server} {says}" for server, (_, says) in told.items())
+    if sum(good for good, _ in told.values()) * 2 <= len(told):
+        raise OSError(f"{text}; selling works without them")
+    return text
+
+
 CHECKS: Final[tuple[tuple[str, Callable[[Settings], str]], ...]] = (
     ("key", _ask_key),
     ("pepper", _ask_pepper),
     ("books", _ask_books),
     ("disk", _ask_disk),
     ("broker", _ask_broker),
+    ("time", _ask_time),
 )

@@ -12,11 +12,12 @@ from edge.till import BasketLine, BasketState, products
 from promotions import basket as shape
 from promotions.engine import PricedBasket, price
 from promotions.ruleset import RuleSet
-from protocol.clock import Reading
+from protocol.clock import MINUTE_MS, Reading
 from protocol.events import TaxPart
 from protocol.money import half_up, share_out
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FOLD_MINUTES_MAX: Final = 180
 
 
 class Priced(msgspec.Struct, frozen=True):
@@ -106,10 +107,18 @@ def local_time(at_ms: int, tz: str) -> datetime:
 
 
 def business_date(at_ms: int, tz: str, day_starts: str) -> str:
-    """The trading day: before `day_starts` it is still the day before."""
+    """The trading day: before `day_starts` it is still the day before.
+
+    A day that has begun does not end again when the clocks go back over its start.
+    """
     hours, minutes = day_starts.split(":")
-    at = local_time(at_ms, tz) - timedelta(hours=int(hours), minutes=int(minutes))
-    return at.date().isoformat()
+    cut = timedelta(hours=int(hours), minutes=int(minutes))
+    at = local_time(at_ms, tz)
+    day = (at - cut).date()
+    if at.fold:  # this hour comes for the second time: what did the first pass reach?
+        passed = (local_time(at_ms - k * MINUTE_MS, tz) for k in range(1, FOLD_MINUTES_MAX + 1))
+        day = max(day, *((then - cut).date() for then in passed))
+    return day.isoformat()
 
 
 def day_start_ms(at_ms: int, tz: str, day_starts: str) -> int:

@@ -1,8 +1,13 @@
 """Clocks as head office sees them: a skewed shop is flagged with its next heartbeat, in words."""
 
+import zoneinfo
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 
 from central import watching
+from central.cli import main
 from central.compose import HeadOffice
 from protocol import wire
 from protocol.clock import DAY_MS, HOUR_MS, ClockState, Reading
@@ -120,6 +125,16 @@ def test_a_shop_of_another_version_says_what_it_can(
     assert found(office) == ["ALARM_CLOCK"]
     beat(office, state="unknown")  # one that sends no facts yet
     assert found(office) == ["ALARM_CLOCK"]
+
+
+def test_zone_data_comes_from_the_pinned_wheel(tmp_path: Path) -> None:
+    before = zoneinfo.TZPATH
+    try:
+        zoneinfo.reset_tzpath()
+        CliRunner().invoke(main, ["-s", str(tmp_path / "none.toml"), "doctor"])
+        assert zoneinfo.TZPATH == ()
+    finally:
+        zoneinfo.reset_tzpath(before)
 
 
 class ToldClock(TestClock):

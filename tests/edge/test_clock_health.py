@@ -8,14 +8,18 @@ import pytest
 from devices.sim.vntp import VirtualNtp
 from edge.clockhealth import clock_notice
 from edge.compose import Shop, ntp_clock
+from edge.doctor import _ask_time
 from edge.timekeeping import facts_of
 from protocol import wire
 from protocol.clock import DAY_MS, HOUR_MS, ClockState, Reading
 from protocol.clockstatus import Basis, Mark, Status
+from protocol.codec import body_of, decode
 from protocol.errors import Refusal
+from protocol.events import SaleCompleted
 from protocol.node import ntpclock
 from protocol.node.highwater import NAME, recall, remember
 from protocol.node.ntpclock import NtpClock
+from protocol.node.sqljournal import read_line
 from protocol.wire import Clk, Heartbeat
 from tests.edge.shop_builder import BUN, NOON_MS, build, open_shift, sell, settings_for
 from tests.protocol.test_ntpclock import wait_for
@@ -132,6 +136,40 @@ def test_facts_fit_into_a_heartbeat(real: Shop) -> None:
     assert again.clock is not None
     assert (again.clock.basis, again.clock.used, again.clock.asked) == ("sources", 3, 3)
     assert again.clock.tzdata
+
+
+@pytest.mark.parametrize("state", list(ClockState))
+def test_every_event_says_what_its_time_is_worth(tmp_path: Path, state: ClockState) -> None:
+    shop = build(tmp_path)
+    with shop.books.database.reading() as connection:
+        before = len(read_line(connection, shop.node.stream, 0, limit=10_000))
+    shop.clock.state, shop.clock.u_ms = state, 1_234
+    open_shift(shop)
+    sold = sell(shop, [BUN])
+    with shop.books.database.reading() as connection:
+        fresh = read_line(connection, shop.node.stream, 0, limit=10_000)[before:]
+    envelopes = [decode(one.data) for one in fresh]
+    assert len(envelopes) >= 3
+    assert {(e.clk, e.u) for e in envelopes} == {(state.value, 1_234)}
+    found = shop.selling.sale(sold.sale)
+    assert found is not None
+    body = next(body_of(e) for e in envelopes if e.type == "SaleCompleted")
+    assert isinstance(body, SaleCompleted)
+    context = body.context
+    assert (context["clock_state"], context["uncertainty_ms"]) == (state.value, 1_234)
+    assert context["store_tz"] == "Asia/Shanghai"
+    shop.books.database.close()
+
+
+def test_the_doctor_asks_the_time_servers(tmp_path: Path, servers: list[VirtualNtp]) -> None:
+    ntp = tuple(one.address for one in servers)
+    assert "from this machine's clock" in _ask_time(settings_for(tmp_path, ntp=ntp))
+    for one in servers[:2]:
+        one.become("unsynchronised")
+    with pytest.raises(OSError, match="not synchronised itself"):
+        _ask_time(settings_for(tmp_path, ntp=ntp))
+    with pytest.raises(OSError, match="no ntp"):
+        _ask_time(settings_for(tmp_path))
 
 
 # -- the mark -------------------------------------------------------------------------------
