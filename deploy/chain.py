@@ -88,6 +88,12 @@ printer = "{shop.devices.printer_url(TILL)}"
 profile = "80mm-48col"
 scanner = "{shop.devices.scanner_url(TILL)}"
 drawer = true
+card = "{shop.devices.card_url(TILL)}"
+
+[[payment.providers]]
+name = "扫码支付 Scan-pay"
+kind = "simulated"
+url = "{shop.devices.provider.url if shop.devices.provider else ""}"
 """,
         encoding="utf-8",
     )
@@ -248,7 +254,7 @@ class Chain:
             self._port(f"sim-{name}"),
             name=f"{store['zh']} {store['en']}",
             folder=str(folder / "devices"),
-            kit=Kit(time_servers=tuple(self.time_servers)),
+            kit=Kit(payments=True, time_servers=tuple(self.time_servers)),
             goods=[(f"{g['name_zh']} {g['name_en']}", g["codes"]) for g in bakery.goods()[:24]],
         )
         shop = Shop(name, folder, self._port(name), devices)

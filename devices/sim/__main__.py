@@ -15,8 +15,12 @@ def _say_where(shop: VirtualShop) -> None:
         print(f"{till:8} printer {shop.printer_url(till)}  scanner {shop.scanner_url(till)}")
         if shop.scale_url(till):
             print(f"{till:8} scale {shop.scale_url(till)}  display {shop.display_url(till)}")
-    if shop.labels is not None and shop.provider is not None:
-        print(f"labels   {shop.labels.url}\npayments {shop.provider.url}")
+        if shop.card_url(till):
+            print(f"{till:8} card {shop.card_url(till)}")
+    if shop.labels is not None:
+        print(f"labels   {shop.labels.url}")
+    if shop.provider is not None:
+        print(f"payments {shop.provider.url}")
     print(f"time     {'  '.join(one.address for one in shop.time_servers)}")
     sys.stdout.flush()
 

@@ -10,6 +10,8 @@ A new button is a line here, its words in `words`, and a line in its device's pa
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from devices.sim.paypage import show_pay_code
+
 if TYPE_CHECKING:
     from devices.sim.store import VirtualTill
 
@@ -32,6 +34,7 @@ HANDS: Final[dict[str, Hand]] = {
     "scan": _scan,
     "unplug": lambda till, _: till.scanner.unplug(),
     "plug": lambda till, _: till.scanner.plug(),
+    "pay-code": lambda till, _: show_pay_code(till),
     # printer
     "paper-out": lambda till, _: till.printer.set(paper=0),
     "paper-low": lambda till, _: till.printer.set(paper=1),

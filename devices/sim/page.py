@@ -12,8 +12,8 @@ from flask import Flask, Response, abort, jsonify, redirect, render_template, re
 
 from devices.label import preview_png
 from devices.sim.hands import HANDS
+from devices.sim.paypage import add_payments, payments_view
 from devices.sim.timepage import add_time, time_view
-from devices.sim.vpay import BEHAVIOURS
 from devices.sim.words import WORDS
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from devices.sim.paper import Paper
     from devices.sim.store import VirtualShop, VirtualTill
     from devices.sim.vlabel import VirtualLabelPrinter
-    from devices.sim.vpay import VirtualProvider
 
 SHOWN: Final = 12
 
@@ -64,14 +63,16 @@ def create_page(shop: "VirtualShop") -> Flask:
 
     _add_papers(app, shop)
     add_time(app, shop.time_servers)
-    if shop.labels is not None and shop.provider is not None:
-        _add_back_room(app, shop.labels, shop.provider)
+    add_payments(app, shop)
+    if shop.labels is not None:
+        _add_back_room(app, shop.labels)
 
     return app
 
 
 def _parts(shop: "VirtualShop") -> dict[str, Any]:
-    parts = {"tills": _tills(shop), "back": _back_room(shop)}
+    parts: dict[str, Any] = {"tills": _tills(shop), "back": _back_room(shop)}
+    parts["payments"] = payments_view(shop)
     return {**parts, "time": time_view(shop.time_servers)}
 
 
@@ -91,8 +92,8 @@ def _add_papers(app: Flask, shop: "VirtualShop") -> None:
         return Response(sheet.png(), mimetype="image/png", headers={"Cache-Control": "no-store"})
 
 
-def _add_back_room(app: Flask, printer: "VirtualLabelPrinter", provider: "VirtualProvider") -> None:
-    """The label printer's last labels, and how the next payment will go."""
+def _add_back_room(app: Flask, printer: "VirtualLabelPrinter") -> None:
+    """The label printer's last labels."""
 
     @app.get("/label/<int:back>.png")
     def label(back: int) -> Response:
@@ -101,26 +102,11 @@ def _add_back_room(app: Flask, printer: "VirtualLabelPrinter", provider: "Virtua
             abort(404)
         return Response(preview_png(labels[-1 - back]), mimetype="image/png")
 
-    @app.post("/provider")
-    def script() -> "BaseResponse":
-        behaviour = request.form.get("behaviour", "")
-        if behaviour not in BEHAVIOURS:
-            abort(404)
-        provider.script(behaviour)
-        return redirect(url_for("show", lang=request.args.get("lang")), code=303)
-
 
 def _back_room(shop: "VirtualShop") -> dict[str, Any]:
-    if shop.labels is None or shop.provider is None:
+    if shop.labels is None:
         return {}
-    return {
-        "labels": min(len(shop.labels.labels), SHOWN),
-        "count": len(shop.labels.labels),
-        "captured": len(shop.provider.captured),
-        "reversed": len(shop.provider.reversed),
-        "next": shop.provider.scripted(),
-        "behaviours": BEHAVIOURS,
-    }
+    return {"labels": min(len(shop.labels.labels), SHOWN), "count": len(shop.labels.labels)}
 
 
 def _refuse_other_sites() -> None:

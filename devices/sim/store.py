@@ -21,6 +21,7 @@ from typing import Final, Self
 from cheroot import wsgi
 
 from devices.sim.page import create_page
+from devices.sim.vcard import VirtualTerminal
 from devices.sim.vdisplay import VirtualDisplay
 from devices.sim.vlabel import VirtualLabelPrinter
 from devices.sim.vntp import VirtualNtp
@@ -38,12 +39,13 @@ class Kit:
     """What a virtual shop has.
 
     `columns` of the printers: 48 (576 dots) or 32 (384 dots). `full`: scales, displays, a label
-    printer and a payment provider too. `time_servers`: whoever made them ends them; the page can
-    make them lie.
+    printer and payments too. `payments`: a provider of scan-pay, and a card terminal per till.
+    `time_servers`: whoever made them ends them; the page can make them lie.
     """
 
     columns: int = 48
     full: bool = False
+    payments: bool = False
     time_servers: tuple[VirtualNtp, ...] = ()
 
 
@@ -54,6 +56,7 @@ class VirtualTill:
     scanner: VirtualScanner
     scale: VirtualScale | None
     display: VirtualDisplay | None
+    terminal: VirtualTerminal | None
 
     def __init__(self, name: str, folder: Path, kit: Kit) -> None:
         full = kit.full
@@ -62,10 +65,11 @@ class VirtualTill:
         self.scanner = VirtualScanner(str(folder / f"scanner-{name}"))
         self.scale = VirtualScale(str(folder / f"scale-{name}")) if full else None
         self.display = VirtualDisplay(str(folder / f"display-{name}")) if full else None
+        self.terminal = VirtualTerminal() if full or kit.payments else None
 
     def start(self) -> None:
         """Let everything answer."""
-        for device in (self.printer, self.scale, self.display):
+        for device in (self.printer, self.scale, self.display, self.terminal):
             if device is not None:
                 device.start()
 
@@ -75,6 +79,8 @@ class VirtualTill:
         for line in (self.scanner, self.scale, self.display):
             if line is not None:
                 line.close()
+        if self.terminal is not None:
+            self.terminal.stop()
 
 
 class VirtualShop:
@@ -109,7 +115,7 @@ class VirtualShop:
         self.tills = {till: VirtualTill(till, self._folder, kit) for till in tills}
         self.time_servers = kit.time_servers
         self.labels = VirtualLabelPrinter() if kit.full else None
-        self.provider = VirtualProvider() if kit.full else None
+        self.provider = VirtualProvider() if kit.full or kit.payments else None
         self._http_port = http_port
         self._server: wsgi.Server | None = None
         self._thread: threading.Thread | None = None
@@ -149,6 +155,11 @@ class VirtualShop:
         display = self.tills[till].display
         return display.path if display is not None else ""
 
+    def card_url(self, till: str) -> str:
+        """What the till's settings name as its card terminal; only where payments are."""
+        terminal = self.tills[till].terminal
+        return terminal.url if terminal is not None else ""
+
     def scan(self, till: str, code: str) -> bool:
         """Pull the trigger; False when the scanner is unplugged."""
         return self.tills[till].scanner.scan(code)
@@ -165,6 +176,7 @@ class VirtualShop:
             found[f"display-{name}"] = (
                 till.display.screen.faults if till.display is not None else []
             )
+            found[f"card-{name}"] = till.terminal.faults if till.terminal is not None else []
         found["labels"] = self.labels.reader.faults if self.labels is not None else []
         return {name: faults for name, faults in found.items() if faults}
 

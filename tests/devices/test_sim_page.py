@@ -49,6 +49,12 @@ def test_page(page, events, eventually):
         page.select_option("#behaviour", "lost-answer")
         page.click("#set-behaviour")
         eventually(lambda: shop.provider.scripted() == ["lost-answer"])
+        page.click("#scan-pay-slow")
+        eventually(lambda: shop.provider.scripted() == ["lost-answer", "slow"])
+        page.click("#card-t1-line")
+        page.wait_for_function("document.querySelector('#card-t1-line').value === 'up'")
+        assert shop.tills["t1"].terminal.down
+        assert not shop.provider.down
         page.click("#t1-power-off")
         page.wait_for_selector("#t1-power-on")
         assert not shop.tills["t1"].printer.powered

@@ -128,7 +128,7 @@ def test_a_full_shop_weighs_shows_labels_and_collects(events, eventually):
         labels.send(to_tspl(picture, size)).result(timeout=3)
         eventually(lambda: len(shop.labels.labels) == 1)
         assert _get(shop.page_url + "label/0.png").startswith(b"\x89PNG")
-        _post(shop.page_url + "provider", behaviour="refused")
+        _post(shop.page_url + "payments/scan-pay", behaviour="refused")
         request = PayRequest(attempt_id="a", amount_minor=500, pay_code="281234567890123456")
         assert HttpProvider(shop.provider.url).pay(request).kind == "refused"
         for device in (scale, display, labels):
