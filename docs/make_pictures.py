@@ -28,7 +28,7 @@ TILL_SIZE, OFFICE_SIZE, PHONE_SIZE = (1280, 800), (1360, 900), (390, 844)
 EARLIER = [
     ("S1", "P0001", "P0001", "P0001"),
     ("S2", "P0190", "P0191"),
-    ("S1", "P0145", "P0160"),
+    ("S1", "P0145", "P0150"),
     ("S2", "P0060", "P0001", "P0100"),
     ("S1", "P0185", "P0050", "P0110"),
     ("S2", "P0085"),
@@ -118,6 +118,8 @@ def main() -> None:
         camera.takes("push", walks.officer, f"/promotions/{rule}", size=OFFICE_SIZE)
         camera.takes("phone", b, "/home", size=PHONE_SIZE)
         camera.takes("health", a, "/health", size=(1280, 760))
+        hardware = Visitor(walks.chain.shops["S1"].devices.page_url)
+        camera.takes("hardware", hardware, "/", size=(1280, 900))
         browser.close()
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from devices import gbtext
+from devices.linedraw import draw_line
 from devices.note import decode_note, encode_note
 from devices.receipt import (
     QR,
@@ -251,3 +252,11 @@ def test_picture_of_a_receipt_is_stable():
     paper = _print(render(sale_receipt(SALE), WIDE)).papers[0]
     assert paper.picture().width == 576 + 48
     assert zlib.crc32(paper.png()) == zlib.crc32(paper.png())
+
+
+def test_an_emoji_is_drawn_from_another_font_and_an_unknown_one_as_missing():
+    unknown, face, hanzi = (draw_line((ch, ""), dots=48) for ch in ("\U0010ffff", "😀", "鿏"))
+    assert face.tobytes() != unknown.tobytes()
+    assert hanzi.tobytes() not in {face.tobytes(), unknown.tobytes()}
+    both = draw_line(("鿏😀", "￥1"), dots=200)
+    assert both.getextrema()[0] == 0
