@@ -111,7 +111,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading
     basis: Basis = Basis.NONE
     since_ms: int = 0
-    agreed_ms: int = 0
     sources: tuple[Note, ...] = ()
     code: str = ""
     params: dict[str, str] = {}

@@ -356,14 +356,10 @@ class TrustedClock:
         if state is ClockState.TRUSTED:
             why = ("", {})
         central = self._heard_central(mono_ms)
-        agreed_ms = 0
-        if self._agreed_mono is not None and anchor is not None:
-            agreed_ms = anchor.at(mono_ms)[0] - (mono_ms - self._agreed_mono)
         return Status(
             reading=reading,
             basis=anchor.basis if anchor else Basis.NONE,
             since_ms=since_ms,
-            agreed_ms=agreed_ms,
             sources=self._notes(reading.at_ms - mono_ms),
             code=why[0],
             params=why[1],

@@ -18,6 +18,7 @@ from protocol.trustedclock import TrustedClock
 BUILD_MS: Final = 1_793_491_200_000  # 2026-11-01: no true instant lies before it
 ROUND_S: Final = 60.0
 FIRST_ROUNDS_S: Final = 2.0  # doubled until ROUND_S while nobody agrees
+REMEMBER_S: Final = 55.0  # with every regular round, but not whenever head office speaks
 KISS_HOLD_S: Final = 3_600.0
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 Save = Callable[[Mark], None]
@@ -146,9 +147,11 @@ class NtpClock:
         self._save = save
         self.changed = changed
         self._lock = threading.Lock()
+        self._one_round = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._told: tuple[str, str, bool] | None = None
+        self._remember_at = 0.0
         self._thread: threading.Thread | None = None
 
     def read(self) -> Reading:
@@ -183,8 +186,9 @@ class NtpClock:
 
     def ask_all(self) -> bool:
         """One round over all servers; True when the time now stands on a majority."""
-        found = self._asking.ask(self._progress)
-        return self._hear(found, [])
+        with self._one_round:
+            found = self._asking.ask(self._progress)
+            return self._hear(found, [])
 
     def _progress(self, found: Sequence[Found], waiting: Sequence[str]) -> None:
         """A majority of all counts at once: nobody waits for a dead server."""
@@ -202,10 +206,11 @@ class NtpClock:
         self._save(mark)
 
     def _tell(self) -> None:
+        """Of another state or reason; then the mark is due too."""
         status = self.status()
         now = (status.reading.state.value, status.code, status.contested)
         if now != self._told:
-            self._told = now
+            self._told, self._remember_at = now, 0.0
             log.info("clock", state=now[0], basis=status.basis.value, why=status.why("en"))
             self.changed()
 
@@ -216,8 +221,10 @@ class NtpClock:
             agreed = self.ask_all()
             pause_s = ROUND_S if agreed else min(ROUND_S, pause_s * 2)
             try:
-                self.remember()
                 self._tell()
+                if time.monotonic() >= self._remember_at:
+                    self.remember()
+                    self._remember_at = time.monotonic() + REMEMBER_S
             except Exception:  # a full disk must not stop the clock
                 log.exception("clock_mark_not_kept")
             if self._stopping:

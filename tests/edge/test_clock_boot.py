@@ -109,7 +109,7 @@ def test_a_shops_clock_through_kill_and_power_cut(edge: Edge, servers: list[Virt
         one.behave(silent=True)
     edge.forget()
     edge.start()
-    wait_for(lambda: edge.says("basis=continued"), 60)  # the same boot: it has counted on
+    wait_for(lambda: edge.says("continued"), 60)  # the same boot: it has counted on
     wait_for(lambda: edge.mark().utc_ms > first.utc_ms, 60)
     edge.end()
 
@@ -117,7 +117,7 @@ def test_a_shops_clock_through_kill_and_power_cut(edge: Edge, servers: list[Virt
     edge.keep(msgspec.structs.replace(another, good_ms=another.utc_ms))
     edge.forget()
     edge.start()  # after a power cut without a network, with a battery
-    wait_for(lambda: edge.says("basis=hardware"), 60)
+    wait_for(lambda: edge.says("hardware"), 60)
     wait_for(lambda: edge.mark().basis is Basis.HARDWARE, 60)
     assert 2_000 <= edge.mark().u_ms < 10_000
     edge.end()
@@ -125,7 +125,7 @@ def test_a_shops_clock_through_kill_and_power_cut(edge: Edge, servers: list[Virt
     edge.keep(msgspec.structs.replace(another, utc_ms=wall_ms() + 10 * DAY_MS))
     edge.forget()
     edge.start()  # the hardware clock shows a time that has gone by: a dead battery
-    wait_for(lambda: edge.says("state=behind"), 60)
+    wait_for(lambda: edge.says("behind"), 60)
     for one in servers:
         one.become("good")
     edge.end(signal.SIGTERM)
