@@ -28,7 +28,9 @@ test: setup ## all tests, on real servers and a real browser
 
 nightly: setup ## the long runs too
 	@bash deploy/test-servers.sh
+	@$(PY) -c "import atheris" 2>/dev/null || $(PY) -m pip install -q -c constraints.txt atheris
 	@HYPOTHESIS_PROFILE=night $(PY) -m pytest
+	@$(PY) -m tests.chaos --minutes 20
 
 lint: setup ## style, types, floors, spelling, size of modules
 	@.venv/bin/ruff check .
@@ -59,4 +61,9 @@ sim: setup ## a chain under every fault, in virtual time: make sim SEEDS=5000
 mutants: setup ## does the simulation find the bugs that were made on purpose?
 	@$(PY) -m tests.simulation --mutants
 
-.PHONY: help setup translations demo demo-check test nightly lint fmt check bench devices sim mutants
+MINUTES ?= 5
+chaos: setup ## real processes killed, stopped, cut off, filled up: make chaos MINUTES=5 (as root)
+	@bash deploy/test-servers.sh
+	@$(PY) -m tests.chaos --minutes $(MINUTES)
+
+.PHONY: help setup translations demo demo-check test nightly lint fmt check bench devices sim mutants chaos
