@@ -215,11 +215,12 @@ class NtpClock:
             self.changed()
 
     def _run(self) -> None:
-        pause_s = FIRST_ROUNDS_S
+        patience_s = FIRST_ROUNDS_S
         while not self._stopping:
             self._wake.clear()
             agreed = self.ask_all()
-            pause_s = ROUND_S if agreed else min(ROUND_S, pause_s * 2)
+            pause_s = ROUND_S if agreed else patience_s
+            patience_s = FIRST_ROUNDS_S if agreed else min(ROUND_S, patience_s * 2)
             try:
                 self._tell()
                 if time.monotonic() >= self._remember_at:
