@@ -74,6 +74,17 @@ def _shops(office: HeadOffice) -> Iterator[Finding]:
         yield Finding(f"shop {store.store}", joined, text)
 
 
+def _certificates(office: HeadOffice) -> Iterator[Finding]:
+    settings = office.settings
+    if not (settings.mqtt.tls or settings.https.port):
+        return
+    now_ms = office.clock.read().at_ms
+    issued = office.enrolment.certificates()
+    held = {c.node for c in issued if not c.revoked_ms and c.until_ms > now_ms}
+    text = f"{office.enrolment.authority.fingerprint}, {len(held)} machines hold a certificate"
+    yield Finding("authority", True, text)
+
+
 def _books(office: HeadOffice) -> Iterator[Finding]:
     yield Finding("database", True, office.books.database.url)
     wrong = office.stock.sum_of_places()
@@ -84,7 +95,11 @@ def _books(office: HeadOffice) -> Iterator[Finding]:
 
 
 OUTSIDE: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (_broker, _time, _backup)
-INSIDE: Final[tuple[Callable[[HeadOffice], Iterator[Finding]], ...]] = (_books, _shops)
+INSIDE: Final[tuple[Callable[[HeadOffice], Iterator[Finding]], ...]] = (
+    _books,
+    _certificates,
+    _shops,
+)
 
 
 def examine(settings: Settings) -> list[Finding]:

@@ -15,6 +15,7 @@ from devices.doctor import DeviceSettings, Verdict, examine
 from edge.compose import open_books, read_pepper
 from edge.settings import Settings, TillSettings
 from protocol.errors import TillmeshError, define
+from protocol.node.certificates import at, client_context, read_held
 from protocol.node.ntpclock import tried
 from protocol.node.signing import load_key
 
@@ -137,10 +138,20 @@ def _ask_disk(settings: Settings) -> str:
     return f"{found.f_bavail * found.f_frsize // 1_000_000} MB free"
 
 
+def _ask_certificate(settings: Settings) -> str:
+    if not settings.mqtt.tls:
+        return "none is used"
+    held = read_held(settings.pair_path)
+    return f"{held.name}, until {at(held.until_ms):%Y-%m-%d}"
+
+
 def _ask_broker(settings: Settings) -> str:
     where = (settings.mqtt.host, settings.mqtt.port)
     try:
-        socket.create_connection(where, timeout=CONNECT_S).close()
+        with socket.create_connection(where, timeout=CONNECT_S) as line:
+            if settings.mqtt.tls:  # is it the chain's own?
+                context = client_context(settings.authority_path, settings.pair_path)
+                context.wrap_socket(line, server_hostname=where[0]).close()
     except OSError as fault:
         text = f"{where[0]}:{where[1]} does not answer ({fault}); selling works without it"
         raise OSError(text) from fault
@@ -163,6 +174,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Settings], str]], ...]] = (
     ("pepper", _ask_pepper),
     ("books", _ask_books),
     ("disk", _ask_disk),
+    ("certificate", _ask_certificate),
     ("broker", _ask_broker),
     ("time", _ask_time),
 )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as Cheroot
 from flask import Blueprint, Flask, request
@@ -59,6 +60,12 @@ def caller() -> str:
 def authority() -> Response:
     """The chain's authority; whoever takes it compares its fingerprint first."""
     return Response(office().enrolment.authority.pem, mimetype="application/x-pem-file")
+
+
+@pages.get("/whoami")
+def whoami() -> Response:
+    """The caller's own id, as his certificate says: does it still hold?"""
+    return Response(caller(), mimetype="text/plain")
 
 
 @pages.post("/enrol")
@@ -136,13 +143,28 @@ class _Adapter(BuiltinSSLAdapter):
             self.context = server_context(self._office.enrolment.authority.certificate_path, path)
 
     def wrap(self, sock: Any) -> tuple[ssl.SSLSocket, dict[str, str]]:
-        """Cheroot accepts in one thread: nobody may keep it waiting."""
+        """Cheroot accepts in one thread: the handshake waits for the worker (`_Connection`)."""
         if time.monotonic() - self._looked_s > RENEW_LOOK_S:
             self._refresh()
-        sock.settimeout(HANDSHAKE_S)
-        wrapped, environment = super().wrap(sock)  # type: ignore[no-untyped-call]
-        wrapped.settimeout(REQUEST_S)
-        return wrapped, environment
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, {}
+
+
+class _Connection(HTTPConnection):
+    """Shakes hands when the caller has begun to speak, then knows who it is."""
+
+    def communicate(self) -> bool:
+        """One request, after the handshake; False ends the connection."""
+        if not self.ssl_env:
+            try:
+                self.socket.settimeout(HANDSHAKE_S)
+                self.socket.do_handshake()
+                self.socket.settimeout(REQUEST_S)
+            except OSError as fault:
+                log.info("machine_not_heard", address=self.remote_addr, reason=str(fault)[:120])
+                return False
+            self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
+        return bool(super().communicate())  # type: ignore[no-untyped-call]
 
 
 class MachineServer:
@@ -157,6 +179,7 @@ class MachineServer:
             shutdown_timeout=STOP_S,
             timeout=REQUEST_S,
         )
+        self._cheroot.ConnectionClass = _Connection
         self._cheroot.ssl_adapter = _Adapter(head_office)
         self._thread: threading.Thread | None = None
 

@@ -117,9 +117,15 @@ def test_an_enrolled_machine_is_known_by_its_certificate(place: Place, tmp_path:
     invitation = place.invite()
     join(enrol(invitation, tmp_path / "s"), tmp_path / "s")
     settings = load(tmp_path / "s" / "edge.toml")
-    assert ask(settings.central_https, "/authority.pem", trusted_context(settings)).startswith(
-        b"-----BEGIN CERTIFICATE"
-    )
+    known = trusted_context(settings)
+    assert ask(settings.central_https, "/whoami", known) == b"S1"
+    with pytest.raises(Refusal) as caught:
+        ask(settings.central_https, "/whoami", certificates.client_context(settings.authority_path))
+    assert caught.value.code == "CALLER_UNKNOWN"
+    place.office.enrolment.revoke("S1", by="ann", second="ben")
+    with pytest.raises(Refusal) as caught:
+        ask(settings.central_https, "/whoami", known)
+    assert caught.value.code == "CALLER_UNKNOWN"
 
 
 def test_a_server_with_another_authority_gets_no_token(place: Place, tmp_path: Path) -> None:
@@ -229,11 +235,12 @@ def _blind() -> ssl.SSLContext:
 def test_whoever_opens_a_connection_and_stays_silent_keeps_nobody_from_enrolling(
     place: Place, tmp_path: Path
 ) -> None:
-    silent = socket.create_connection(("127.0.0.1", place.server.port))
+    silent = [socket.create_connection(("127.0.0.1", place.server.port)) for _ in range(40)]
     try:
         enrol(place.invite(), tmp_path / "s")  # within its own patience of 20 s
     finally:
-        silent.close()
+        for one in silent:
+            one.close()
 
 
 def test_every_refusal_is_a_sentence_in_both_languages() -> None:
