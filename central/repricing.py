@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from central.recording import Desk
 from central.rulebooks import Rulebooks
@@ -109,8 +110,8 @@ class Repricing:
             try:
                 while self._mine() and self._advance(100)[0] and not self._stopping.is_set():
                     pass
-            except Unavailable as fault:  # the database is away: the cursor stays, try again
-                log.warning("repricing_waits", code=fault.code)
+            except (Unavailable, DBAPIError) as fault:  # the database is away: try again
+                log.warning("repricing_waits", fault=type(fault).__name__)
             self._wake.wait(WAIT_S)
 
     def step(self, *, limit: int = 200) -> int:

@@ -150,8 +150,8 @@ class MqttLink:
             self._client = client
             client.loop_start()  # paho's thread alone writes to the socket
             connected = self._watch(client)
-        except (OSError, ValueError) as fault:
-            self.fault = f"{type(fault).__name__}: {fault}"
+        except Exception as fault:  # noqa: BLE001 - a will may need a database that is away
+            self.fault = f"{type(fault).__name__}: {fault}"[:300]
         finally:
             self._client = None
             if client is not None:

@@ -52,6 +52,31 @@ def test_a_broker_that_dies_is_noticed_and_found_again() -> None:
     assert said[:3] == ["up", "down", "up"]
 
 
+def test_a_will_that_cannot_be_made_now_is_made_later() -> None:
+    """Broker and database died at once: head office's greeting needs the database."""
+    said: list[str] = []
+    troubles = [RuntimeError("the database is away")] * 2
+
+    def will() -> tuple[str, bytes]:
+        if troubles:
+            raise troubles.pop()
+        return "a/will", b"gone"
+
+    with mosquitto_server() as broker:
+        link = MqttLink(
+            Broker("127.0.0.1", broker.port, "S1"),
+            ["a/+"],
+            on_message=lambda _: None,
+            on_up=lambda: said.append("up"),
+            on_down=lambda _: said.append("down"),
+            will=will,
+        )
+        link.start()
+        until(lambda: link.up, 60)
+        link.stop()
+    assert not troubles
+
+
 def test_a_refused_account_is_told_apart_from_a_dead_broker(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "words").touch(mode=0o644)
