@@ -203,10 +203,27 @@ class Walks:
         until("B sees it", lambda: self.seen_by_neighbour("S2", "S1") == now)
         until("head office priced it again and agrees", lambda: self._agreed(paid["sale"]))
         self.say("  receipt in Chinese, stock down at A, at head office and in B's view; repriced")
+        self._by_phone(clerk)
         for _ in range(sales):
             self._timed_sale(clerk)
         self.settled()
         self.say(f"  {sales} sales, every shelf agrees")
+
+    def _by_phone(self, clerk: Clerk) -> None:
+        """Scan-pay whose reply is lost: asked about, one capture, one sale."""
+        provider = self.a.devices.provider
+        if provider is None:
+            return
+        provider.script("lost-answer")
+        basket = clerk.scan(CODE["P0100"])
+        attempt = new_id().replace("-", "")
+        asked = {"attempt": attempt, "sale": basket["sale"], "kind": "scan"}
+        asked |= {"amount_minor": basket["total_minor"], "code": "134512345678901234"}
+        clerk.call("/api/till/payments", asked)
+        look = f"/api/till/payments/{attempt}"
+        until("the sale is paid by phone", lambda: clerk.call(look)["paid"] is not None)
+        demand("one capture", holds=provider.captured == [attempt] and not provider.reversed)
+        self.say("  paid by phone although the reply was lost: one capture, one sale")
 
     def _agreed(self, sale: str) -> bool:
         found = self.hq.one("select outcome from reprice_result where sale = :s", s=sale)

@@ -14,6 +14,7 @@ from edge.clockhealth import clock_notice, screen_notices
 from edge.credentials import Credentials
 from edge.labelling import Labelling
 from edge.node import ShopNode
+from edge.payments import list_open
 from edge.printing import Printing
 from edge.room import MEGA, Room
 from edge.rules import Rules
@@ -30,6 +31,7 @@ from protocol.node.tables import fork, parked, refused
 
 State = Literal["ok", "warn", "bad"]
 QUEUE_WARN: Final = 200
+DOUBT_MIN: Final = 5  # no customer takes so long
 DAYS_WARN: Final = 30
 DAYS_BAD: Final = 8  # the last seven days and the last one are one state, with the days in words
 STALE_MS: Final = 7 * DAY_MS
@@ -102,6 +104,10 @@ define(
             "The last good backup of this shop is {hours} hours old.",
             "本店最近一次有效备份是 {hours} 小时前。",
         ),
+        "HEALTH_PAYMENTS": (
+            "{count} payments are in doubt for over {minutes} minutes. See the Payments page.",
+            "有 {count} 笔收款超过 {minutes} 分钟未结束，请查看收款记录。",
+        ),
         "HEALTH_PARKED": (
             "{parked} events could not be understood, {refused} messages were refused, {forks} "
             "forks of a journal exist.",
@@ -144,6 +150,10 @@ STILL: Final[dict[str, tuple[str, str]]] = {
     "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
     "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
     "parked": ("Everything else works.", "其他功能正常。"),
+    "payments": (
+        "Selling goes on; the money is asked about by itself.",
+        "可照常销售，系统会自动查询这些款项。",
+    ),
     "certificate": (
         "Selling, printing, prices and promotions work; records are sent later.",
         "销售、打印、价格和促销均可用，记录稍后上传。",
@@ -159,7 +169,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How one part is; `code` is stable, "" when all is well.
 
     Parts: printer/{till}, scanner/{till}, scale/{till}, display/{till}, screen/{till}, labels,
-    disk, database, broker, central, queue, clock, rules, prices, parked.
+    disk, database, broker, central, queue, clock, rules, prices, parked, payments.
     """
 
     part: str
@@ -236,6 +246,7 @@ class Health:
             "rules": self._rules,
             "prices": self._prices,
             "parked": self._set_aside,
+            "payments": self._payments,
             "backup": self._backup,
             "certificate": self._certificate,
         }
@@ -313,6 +324,16 @@ class Health:
             soon = _say("HEALTH_DISK_SOON", free_mb=free // MEGA, need_mb=need // MEGA)
             return [verdict("disk", "warn", soon)]
         return [verdict("disk", "ok")]
+
+    def _payments(self) -> list[Verdict]:
+        node = self._parts.node
+        with node.books.database.reading() as connection:
+            rows = list_open(connection)
+        before = node.clock.read().at_ms - DOUBT_MIN * 60_000
+        late = sum(row.started_ms < before for row in rows)
+        if not late:
+            return [verdict("payments", "ok")]
+        return [verdict("payments", "warn", _say("HEALTH_PAYMENTS", count=late, minutes=DOUBT_MIN))]
 
     def _database(self) -> list[Verdict]:
         if not self._parts.node.books.database.healthy:

@@ -80,6 +80,10 @@ class Shifts:
         self._lock = threading.Lock()
         self._known: dict[str, Shift | None] = {}
 
+    @property
+    def _by_hand(self) -> tuple[str, ...]:
+        return tuple(self._node.settings.payment.by_hand)
+
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """Listener of the books: what is remembered of shifts may be over."""
         if any(isinstance(r.body, ShiftOpened | ShiftClosed) for r in recorded):
@@ -214,7 +218,7 @@ class Shifts:
             with self._node.books.begin() as tx:
                 if self._baskets.load(tx, till).state.lines:
                     raise Refusal("SHIFT_BASKET_OPEN", till=till)
-                report = _counted(self._running(tx, current), counted)
+                report = _counted(self._running(tx, current), counted, self._by_hand)
                 body = _closing(report, person)
                 report = msgspec.structs.replace(report, closed_ms=at.at_ms)
                 draft = self._node.draft(
@@ -286,9 +290,16 @@ def _shift(row: Any) -> Shift:
     )
 
 
-def _counted(report: ShiftReport, counted: Mapping[str, int]) -> ShiftReport:
-    """What the book expects beside what was counted; what was not counted counts as nothing."""
+def _counted(
+    report: ShiftReport, counted: Mapping[str, int], by_hand: Sequence[str]
+) -> ShiftReport:
+    """What the book expects beside what was counted; what was not counted counts as nothing.
+
+    Money that our own devices collected cannot be counted: the provider's answer is the count.
+    """
     expected = {t.kind: t for t in report.totals}
+    told = {t.kind: t.expected_minor for t in report.totals if t.kind not in {"cash", *by_hand}}
+    counted = told | dict(counted)
     kinds = sorted(expected.keys() | counted.keys())
     return msgspec.structs.replace(
         report,

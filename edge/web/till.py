@@ -128,7 +128,8 @@ def _count_page(fault: TillmeshError | None = None) -> ResponseReturnValue:
         return redirect(url_for("till.shift"))
     view = node.selling.view(who.till)
     report = node.shifts.x_report(who.till)
-    kinds = [one.kind for one in report.totals] or list(TENDERS)
+    by_hand = {*TENDERS, *node.settings.payment.by_hand}  # the rest was counted by its provider
+    kinds = [one.kind for one in report.totals if one.kind in by_hand] or list(TENDERS)
     page = render_template(
         "shift_close.html",
         running=running,

@@ -23,6 +23,7 @@ from protocol.node.tables import journal
 from tests.edge.shop_builder import (
     BUN,
     MILK,
+    FixedClock,
     build,
     head_office,
     open_shift,
@@ -211,6 +212,8 @@ def test_part_by_scan_part_in_cash_and_change_only_on_cash(
         "scan": 1000,
         "cash": 20_000 + view.total_minor - 1000,
     }
+    closed = shop.shifts.close("1", person="anna", counted={"cash": 19_000}, shift=report.shift)
+    assert {t.kind: t.counted_minor for t in closed.totals} == {"scan": 1000, "cash": 19_000}
 
 
 def test_part_by_scan_given_back(shop: Shop, provider: VirtualProvider) -> None:
@@ -339,6 +342,10 @@ def test_a_provider_that_left_the_settings_is_not_forgotten(
     with shop_with(tmp_path, provider, payment=PaymentSettings()) as shop:
         [found] = shop.tendering.list_open()
         assert found.says.code == "PAY_PROVIDER_GONE"
+        assert "payments" not in shop.health.facts()
+        assert isinstance(shop.clock, FixedClock)
+        shop.clock.later(6 * 60_000)
+        assert shop.health.facts()["payments"] == "warn HEALTH_PAYMENTS"
     with shop_with(tmp_path, provider) as shop:
         shop.tendering.cancel_payment("attempt-0000000001", person="anna")
         assert settled(shop, "attempt-0000000001").state == "reversed"
