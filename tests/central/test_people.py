@@ -36,7 +36,8 @@ def test_a_joining_file_says_all_that_a_shop_needs(office: HeadOffice) -> None:
     assert joining["store"] == "A"
     assert joining["name"] == {"zh": "甲店", "en": "甲店"}
     assert joining["central_public_key"] == office.key.public_hex
-    assert joining["broker"] == {"host": "127.0.0.1", "port": 1883, "username": "A"}
+    broker = {"host": "127.0.0.1", "port": 1883, "username": "A", "tls": False}
+    assert joining["broker"] == broker
     assert len(bytes.fromhex(joining["pepper"])) == 32
     path = office.stores.pepper_path("A")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
