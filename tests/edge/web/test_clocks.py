@@ -110,7 +110,7 @@ def test_a_page_tells_its_own_clock(
 ) -> None:
     site.shop.screens._seen.clear()
     for page in own_page(site, browser, zone, off_ms):
-        wait_for(lambda: bool(site.shop.screens.screens()), 60)
+        wait_for(lambda: bool(site.shop.screens.screens()), 120)
         page.locator("#links summary").click()
         if words:
             expect(page.locator("#sheet")).to_contain_text(words, timeout=30_000)
