@@ -17,8 +17,12 @@ WATCH: Final = """() => addEventListener(
 AHEAD_MS: Final = "() => performance.now() - window.seenKey"
 
 
-def wedge(page: Page, *codes: str, ahead_s: float = 0.0) -> None:
-    """All keys of a code, Enter, the next code at once; `ahead_s` for a clock that runs ahead."""
+def wedge(page: Page, *codes: str, ahead_s: float = 0.0, stall_s: float = 0.0) -> None:
+    """All keys of a code, Enter, the next code at once.
+
+    `ahead_s`: the times are those of a clock that runs ahead. `stall_s`: the machine brings each
+    Enter so much later than its time says.
+    """
     keyboard = page.context.new_cdp_session(page)
     at_s = time.time()
     page.evaluate(WATCH)
@@ -27,6 +31,8 @@ def wedge(page: Page, *codes: str, ahead_s: float = 0.0) -> None:
     at_s += page.evaluate(AHEAD_MS) / 1000 + ahead_s
     for key in [key for code in codes for key in [*code, "Enter"]]:
         at_s += KEY_S
+        if key == "Enter":
+            time.sleep(stall_s)
         text, number = ("\r", 13) if key == "Enter" else (key, ord(key.upper()))
         event = {"key": key, "windowsVirtualKeyCode": number, "timestamp": at_s}
         keyboard.send("Input.dispatchKeyEvent", {**event, "type": "keyDown", "text": text})

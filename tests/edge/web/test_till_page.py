@@ -149,6 +149,19 @@ def test_enter_of_a_scan_never_pays(site: Site, till: Page) -> None:
     assert site.codes() == [BUN, MILK]
 
 
+def test_a_scan_that_a_busy_machine_gave_to_the_cash_field_comes_back(
+    site: Site, till: Page
+) -> None:
+    """The field takes twelve characters, the code has thirteen: none of them is lost."""
+    wedge(till, BUN)
+    settled(till, 1)
+    till.keyboard.press("F9")
+    expect(till.locator("#given")).to_be_focused()
+    wedge(till, MILK, stall_s=0.2)
+    settled(till, 2)
+    assert site.codes() == [BUN, MILK]
+
+
 def test_reload_keeps_the_basket_and_the_scans_on_their_way(site: Site, till: Page) -> None:
     wedge(till, BUN)
     settled(till, 1)

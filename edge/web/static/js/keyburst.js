@@ -33,7 +33,7 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
   let lastAt = -1e9;
   let scanEndedAt = -1e9;
   let timer = 0;
-  let handed = null; // what was given to a field last: {field, text, at, before, machine, run}
+  let handed = null; // what was given to a field last: {field, text, at, before, after, machine, run}
 
   function flush() {
     clearTimeout(timer);
@@ -51,16 +51,15 @@ export function listen({ onScan, fieldOf = (active) => active, onTyped = () => f
     const machine = text.length > 1 || (field === home && before.value === "");
     const goesOn = handed?.machine && handed.field === field && within(startedAt, handed.at, GRACE_MS);
     handed = goesOn
-      ? { ...handed, text: handed.text + text, at: lastAt, run: text.length }
-      : { field, text, at: lastAt, before, machine, run: text.length };
+      ? { ...handed, text: handed.text + text, at: lastAt, after: field.value, run: text.length }
+      : { field, text, at: lastAt, before, after: field.value, machine, run: text.length };
   }
 
   function takeBack() {
-    const { field, text, before } = handed;
+    const { field, text, before, after } = handed;
     handed = null;
     if (!field) return text; // nothing took it
-    const grown = before.value.slice(0, before.start) + text + before.value.slice(before.end);
-    if (field.value !== grown) return ""; // somebody has acted on it meanwhile
+    if (field.value !== after) return ""; // somebody has acted on it meanwhile
     field.value = before.value;
     field.setSelectionRange?.(before.start, before.end);
     field.dispatchEvent(new InputEvent("input", { bubbles: true, inputType: "historyUndo" }));
