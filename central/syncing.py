@@ -44,7 +44,8 @@ REPORT_S = 3.0
 RENEW_LOOK_S = 3600.0
 BROKER_LOG = "$SYS/broker/log/E"
 FIGURES_S = 0.05  # first change at once, then at most this often per group
-FIGURES_REST = 19  # of twenty parts of time, the figures take one at most while a backlog comes in
+FIGURES_REST = 9  # of ten parts of time, the figures take one, while a backlog comes in ...
+FIGURES_REST_S = 0.06  # ... but a shop adds no more than this to what its neighbours wait
 FIGURES_MAX = 1_500  # per message
 FIGURES_BYTES = 100_000
 
@@ -104,7 +105,8 @@ class Figures:
 
     def took(self, group: str, seconds: float) -> None:
         """Reading figures cost time: the group rests in proportion, and conflates more."""
-        self._sent_at[group] = self._sent_at.get(group, 0.0) + seconds * FIGURES_REST
+        rest = min(FIGURES_REST_S, seconds * FIGURES_REST)
+        self._sent_at[group] = self._sent_at.get(group, 0.0) + rest
 
     def due(self, now_s: float) -> list[tuple[str, str, list[str]]]:
         """(group, store, skus) that may be sent now."""

@@ -1,6 +1,6 @@
 """`make bench`: speed and memory, each beside its baseline, in one run on this machine.
 
-python -m tests.bench [edge] [journal] [clock] [ingest] [chain] [till] [promotions] [oscar] [demo]
+python -m tests.bench [edge] [journal] [clock] [ingest] [wire] [idle] [chain] [till] ...
 """
 
 import importlib
@@ -11,8 +11,10 @@ SECTIONS = {
     "journal": "journal: append, verify, rebuild",
     "edge": "a sale at the edge, 100,000 products",
     "clock": "the clock, with a dead time server",
+    "idle": "a node at night, 100,000 products",
     "till": "the till's page in Chromium, 100,000 products",
     "ingest": "head office takes sales in, beside the raw pipe",
+    "wire": "late, behind, and a thousand at once: over mutual TLS",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",
     "devices": "devices on the simulators: printer",
     "promotions": "promotions",

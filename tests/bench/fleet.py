@@ -3,7 +3,7 @@
 They greet, keep four batches under way each and wait for head office's acknowledgement, as
 `protocol.replication` demands of a shop.
 
-    python -m tests.bench.fleet PORT KEYS_FILE SHOPS EVENTS    prints {"events_s": ...}
+    python -m tests.bench.fleet PORT NAMES_FILE EVENTS [CHAIN PAIR AUTHORITY]    prints events/s
 """
 
 import queue
@@ -19,6 +19,8 @@ from protocol.clock import ClockState, Reading
 from protocol.codec import Draft, encode
 from protocol.events import EpochStarted
 from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.node import logs
+from protocol.node.certificates import client_context
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.signing import NodeKey
 from protocol.replication import WINDOW_BATCHES_MAX, cut
@@ -113,13 +115,15 @@ def greeting(one: ShopAtSea, topics: Topics) -> tuple[str, bytes]:
 class Fleet:
     """Drives the shops over one connection; single thread."""
 
-    def __init__(self, port: int, shops: list[ShopAtSea]) -> None:
-        self.topics = Topics(CHAIN)
+    def __init__(
+        self, broker: Broker, shops: list[ShopAtSea], *, chain: str = CHAIN, own: str = "+"
+    ) -> None:
+        self.topics = Topics(chain)
         self.shops = {one.store: one for one in shops}
         self._arrived: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._link = MqttLink(
-            Broker("127.0.0.1", port, client_id="fleet"),
-            [f"pos/1/{CHAIN}/dn/+/ack"],
+            broker,
+            [f"pos/1/{chain}/dn/{own}/ack"],
             on_message=self._arrived.put,
             on_up=lambda: self._arrived.put(None),
             on_down=lambda reason: None,
@@ -162,7 +166,15 @@ class Fleet:
 
 def main() -> None:
     port, names, events = int(sys.argv[1]), Path(sys.argv[2]).read_text().split(), int(sys.argv[3])
-    fleet = Fleet(port, [shop(name, events // len(names)) for name in names])
+    logs.set_up(sys.stderr)
+    shops = [shop(name, events // len(names)) for name in names]
+    if len(sys.argv) > 4:
+        chain, pair, authority = sys.argv[4:]
+        tls = lambda: client_context(Path(authority), Path(pair))  # noqa: E731
+        broker = Broker("127.0.0.1", port, client_id=names[0], tls=tls)
+        fleet = Fleet(broker, shops, chain=chain, own=names[0])
+    else:
+        fleet = Fleet(Broker("127.0.0.1", port, client_id="fleet"), shops)
     print("ready", flush=True)
     sys.stdin.readline()
     print(events / fleet.run(), flush=True)
