@@ -34,7 +34,7 @@ def test_page(page, events, eventually):
         printer = Printer("p1", shop.printer_url("t1"), profile=WIDE, on_event=events.put)
         printer.start()
         eventually(lambda: printer.state().state is DeviceState.UP)
-        printer.print(render([Text("你好"), Cut()], WIDE)).result(timeout=3)
+        printer.print(render([Text("你好"), Cut()], WIDE)).result(timeout=60)
         for language in ("zh-CN", "en"):
             page.goto(f"{shop.page_url}?lang={language}")
             page.wait_for_selector("figure img")
@@ -60,8 +60,8 @@ def test_page(page, events, eventually):
         assert not shop.tills["t1"].printer.powered
         page.click("#t1-power-on")
         eventually(lambda: printer.state().state is DeviceState.UP)
-        printer.print(render([Text("second"), Cut()], WIDE)).result(timeout=3)
-        page.wait_for_selector("#text-t1-1", state="attached", timeout=5000)  # by itself
+        printer.print(render([Text("second"), Cut()], WIDE)).result(timeout=60)
+        page.wait_for_selector("#text-t1-1", state="attached", timeout=60_000)  # by itself
         page.click("#text-t1-1 summary")
         assert "second" in page.inner_text("#text-t1-1 pre")
         printer.stop()

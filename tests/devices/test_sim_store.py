@@ -43,14 +43,14 @@ def printer(shop, events, eventually, monkeypatch):
 
 
 def _get(url):
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read()
 
 
 def _post(url, headers=None, **fields):
     data = urllib.parse.urlencode(fields).encode()
     request = urllib.request.Request(url, data=data, headers=headers or {})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status
 
 
@@ -62,8 +62,8 @@ def test_real_drivers_on_virtual_devices(shop, printer, events, eventually):
     while not events.empty():
         events.get_nowait()
     _post(shop.page_url + "till/t1/scan", code="6901028075831")
-    assert events.get(timeout=2).value == "6901028075831"
-    printer.print(render([Text("你好"), Cut(), Kick()], WIDE)).result(timeout=3)
+    assert events.get(timeout=60).value == "6901028075831"
+    printer.print(render([Text("你好"), Cut(), Kick()], WIDE)).result(timeout=60)
     assert shop.receipts("t1") == ["你好"]
     assert shop.receipts("t2") == []
     state = json.loads(_get(shop.page_url + "state.json"))
@@ -81,9 +81,17 @@ def test_buttons_do_what_hands_do(shop, printer, eventually):
         ("cover-close", ""),
         ("paper-low", "PRINTER_PAPER_LOW"),
         ("paper-in", ""),
+        ("jam", "PRINTER_FAULT"),
+        ("jam-clear", ""),
+        ("mute", "PRINTER_SILENT"),
+        ("speak", ""),
     ):
         _post(f"{shop.page_url}till/t1/{action}")
         eventually(lambda expected=code: printer.state().code == expected)
+    _post(shop.page_url + "till/t1/cable-out")
+    eventually(lambda: printer.state().state is DeviceState.DOWN)
+    _post(shop.page_url + "till/t1/cable-in")
+    eventually(lambda: printer.state().state is DeviceState.UP)
     _post(shop.page_url + "till/t1/power-off")
     eventually(lambda: printer.state().state is DeviceState.DOWN)
     _post(shop.page_url + "till/t1/power-on")
@@ -125,7 +133,7 @@ def test_a_full_shop_weighs_shows_labels_and_collects(events, eventually):
         eventually(lambda: shop.tills["t1"].display.screen.lines()[0].strip() == "Bun")
         size = LabelSize(40, 30)
         picture = draw_label(ShelfLabel(name="面包", price_minor=500), size)
-        labels.send(to_tspl(picture, size)).result(timeout=3)
+        labels.send(to_tspl(picture, size)).result(timeout=60)
         eventually(lambda: len(shop.labels.labels) == 1)
         assert _get(shop.page_url + "label/0.png").startswith(b"\x89PNG")
         _post(shop.page_url + "payments/scan-pay", behaviour="refused")

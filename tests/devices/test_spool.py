@@ -146,7 +146,7 @@ def test_kill_9_while_the_printer_holds_the_paper(begin, tmp_path, vprinter, eve
     _put(begin)
     database = f"sqlite:///{tmp_path}/edge.db"
     with subprocess.Popen([sys.executable, "-c", CHILD, database, vprinter.url]) as child:
-        eventually(lambda: vprinter.brain.knobs.paper == 0, within_s=10)
+        eventually(lambda: vprinter.brain.knobs.paper == 0)
         assert _job(begin).state is JobState.SENDING
         child.kill()
     vprinter.set(paper=2)  # the bytes had left: the paper comes out although nobody waits for it

@@ -35,7 +35,7 @@ from tests.edge.shop_builder import (
 )
 
 
-def until(condition: Callable[[], object], seconds: float = 8.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -175,7 +175,7 @@ def test_a_serial_scan_lands_in_the_basket_of_its_till(
         view = equipped.selling.view("1")
         assert [x.code for x in view.lines] == codes
         assert view.unknown == 5
-        told = [facts.get(timeout=5) for _ in range(20)]
+        told = [facts.get(timeout=60) for _ in range(20)]
     versions = [msgspec.json.decode(f.data)["version"] for f in told if f.topic == "basket/1"]
     assert versions == sorted(versions)
     assert len(versions) >= 18  # the others tell of the device
