@@ -32,6 +32,7 @@ from central.repricing import Repricing
 from central.sales import Sales
 from central.settings import Settings
 from central.sharing import Share
+from central.snapshotting import Snapshots
 from central.stock import Stock
 from central.stores import Stores
 from central.switchboard import Switchboard
@@ -85,6 +86,7 @@ class HeadOffice:
     alarms: Alarms
     timekeeping: Timekeeping
     forks: Forks
+    snapshots: Snapshots
     syncing: Syncing
     overhearing: Overhearing
     switchboard: Switchboard | None  # to other processes, on PostgreSQL
@@ -267,6 +269,7 @@ def compose(
         alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
         timekeeping=Timekeeping(desk),
         forks=Forks(desk),
+        snapshots=Snapshots(desk, stores, key),
         syncing=syncing,
         overhearing=overhearing,
         switchboard=switchboard,

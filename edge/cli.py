@@ -17,6 +17,8 @@ from devices.receipt import profile, render
 from edge.compose import Shop, compose, open_books, open_node
 from edge.doctor import examine_devices, examine_node
 from edge.enrolling import enrol
+from edge.fetching import fetch as fetch_snapshot
+from edge.fetching import fetch_if_empty
 from edge.joining import join, read_joining, refuse_second
 from edge.pairing import Pairing
 from edge.papers import sample_receipt
@@ -28,6 +30,7 @@ from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
 from protocol.node import logs
 from protocol.node.chores import Chores
+from protocol.node.signing import load_key
 
 if TYPE_CHECKING:
     from edge.web.serving import Server
@@ -149,10 +152,35 @@ def run(path: Path) -> None:
     settings = load(path)
     with held_alone(Path(settings.data_dir)):
         claim_port(settings.http.host, settings.http.port)
+        fetch_first(settings)
         shop = compose(settings)
         gc.collect()
         gc.freeze()  # code and compiled rules are never garbage: shorter pauses while selling
         serve(shop, chores_of(settings, path))
+
+
+def fetch_first(settings: Settings) -> None:
+    """A shop without books starts from head office's snapshot, if it can be had now."""
+    books = open_books(settings)
+    try:
+        fetch_if_empty(settings, load_key(settings.key_path), books, say=click.echo)
+    finally:
+        books.database.close()
+
+
+@commands.command()
+@click.pass_obj
+def fetch(path: Path) -> None:
+    """A new or replaced computer: start from head office's snapshot, own journal included."""
+    settings = load(path)
+    with held_alone(Path(settings.data_dir)):
+        books = open_books(settings)
+        try:
+            key = load_key(settings.key_path)
+            came = fetch_snapshot(settings, key, books, say=click.echo)
+        finally:
+            books.database.close()
+    click.echo(f"{came.size} bytes, {came.events} own events, in {came.seconds:.1f} s. Start: run")
 
 
 @commands.command()

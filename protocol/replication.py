@@ -122,6 +122,8 @@ def judge(batch: Batch, records: Records) -> Verdict:
         return Known(parent)  # not the cursor: it may stand on a branch that the sender lacks
     if fresh == 0 and parent != ORIGIN and records.find(batch.stream, parent.hash) != parent:
         return Gap(cursor)
+    if fresh == 0 and parent == ORIGIN and records.hash_at(batch.stream, 1) is None:
+        return Gap(cursor)  # our books begin later: what comes from before is in a snapshot
     fork = parent != cursor and records.has_child(batch.stream, parent)
     if fork and records.taken(batch.stream, placed[fresh].position):
         # A running machine was copied, or a journal set back without a new epoch. Branches of one

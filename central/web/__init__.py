@@ -22,6 +22,7 @@ from central.web import (
     catalogue,
     faults,
     forks,
+    handing,
     health,
     identity,
     importing,
@@ -116,6 +117,7 @@ def create_app(head_office: HeadOffice) -> Flask:
         health,
         alarms,
         forks,
+        handing,
         live,
         metering,
     ):

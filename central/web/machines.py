@@ -21,6 +21,7 @@ from flask.wrappers import Response
 from werkzeug.exceptions import HTTPException
 
 from central.compose import HeadOffice
+from central.web import handing
 from central.web.office import EXTENSION, office
 from protocol.enrolment import REQUEST_BYTES_MAX, EnrolRefusal, EnrolRequest, params_of
 from protocol.errors import Corrupt, Refusal, TillmeshError, Unavailable, define
@@ -117,6 +118,7 @@ def create_machine_app(head_office: HeadOffice) -> Flask:
     app.extensions[EXTENSION] = head_office
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.register_blueprint(pages)
+    app.register_blueprint(handing.pages)
     app.register_error_handler(TillmeshError, _known)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)

@@ -11,24 +11,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import structlog
 from sqlalchemy import Connection, delete, func, select
 
 from protocol.codec import Draft, body_of, decode
-from protocol.errors import Corrupt, TillmeshError
+from protocol.errors import Corrupt, Refusal, TillmeshError
 from protocol.folds import fold
 from protocol.journal import Stored
 from protocol.node.database import Database
 from protocol.node.partitioning import partition
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
-from protocol.node.sqljournal import Recorded, SqlJournal, upsert, walk
+from protocol.node.snapshots import FILE, Seal, load_tables, read_tail, set_base
+from protocol.node.sqljournal import Recorded, SqlJournal, set_head, upsert, walk
 from protocol.node.tables import (
     READ_VERSION,
     node_state,
     read,
     refused,
+    stream_base,
     stream_head,
     truth,
 )
@@ -171,6 +174,7 @@ class Books:
         count = 0
         with self.database.begin() as tx:
             empty_read_tables(tx)
+            self._start_from_base(tx)
             for stream in order(self.streams(tx)):
                 for chunk in walk(tx, stream):
                     pairs = [opened(stored) for stored in chunk]
@@ -180,6 +184,51 @@ class Books:
                     project(tx, [event for event, _ in pairs], fold_one=self._fold)
                     count += len(chunk)
             self.set_state(tx, "read_version", str(READ_VERSION))
+        return count
+
+    @property
+    def base_path(self) -> Path:
+        """The sealed snapshot that these books start from, if they do."""
+        return Path(self.database.write.url.database or "").with_name(FILE)
+
+    def _start_from_base(self, tx: Connection) -> None:
+        if tx.execute(select(stream_base.c.stream).limit(1)).first() is None:
+            return
+        version = self.state(tx, "base_version")
+        if version != str(READ_VERSION):
+            raise Refusal("SNAPSHOT_VERSION", found=version, wanted=READ_VERSION)
+        load_tables(tx, self.base_path)
+
+    def adopt(self, seal: Seal, own_stream: str, file: Path) -> int:
+        """Start empty books from a checked snapshot, whole or not at all; return the events.
+
+        Refusal SNAPSHOT_NOT_EMPTY, Corrupt SNAPSHOT_DAMAGED.
+        """
+        count = 0
+        with self.database.begin() as tx:
+            if self.streams(tx):
+                raise Refusal("SNAPSHOT_NOT_EMPTY")
+            empty_read_tables(tx)
+            load_tables(tx, file)
+            set_base(tx, {s: at for s, at in seal.positions.items() if at.seq})
+            for stream, head in seal.heads.items():
+                if head.seq:
+                    set_head(tx, stream, head)
+            for chunk in read_tail(file, own_stream):
+                pairs = [opened(stored) for stored, _ in chunk]
+                self.journal.put(tx, [(r, b) for (r, _), (_, b) in zip(pairs, chunk, strict=True)])
+                for event, fault in pairs:
+                    if fault:
+                        park(tx, event, fault)
+                project(tx, [event for event, _ in pairs], fold_one=self._fold)
+                count += len(chunk)
+            faults = verify(tx)
+            if faults:
+                detail = f"{faults[0].stream} event {faults[0].seq}: {faults[0].detail}"
+                raise Corrupt("SNAPSHOT_DAMAGED", path=str(file), detail=detail[:150])
+            self.set_state(tx, "read_version", str(READ_VERSION))
+            self.set_state(tx, "base_version", str(READ_VERSION))
+            self.set_state(tx, "base_sha256", seal.sha256)
         return count
 
     def rebuild_if_older(self) -> bool:

@@ -1,18 +1,15 @@
 """Is a set of books whole? Chains walked, ledger summed, read tables folded again and compared."""
 
-from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, func, select
 
 from protocol.journal import Position
 from protocol.node.books import Books
+from protocol.node.snapshots import rows_of
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.tables import READ, journal, shelf_digest
-
-CHUNK = 5_000
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,14 +30,6 @@ def table_digest(connection: Connection, table: Table) -> str:
         total.update(msgspec.json.encode(tuple(row)))
         total.update(b"\n")
     return total.hexdigest()
-
-
-def rows_of(connection: Connection, table: Table, keys: Iterable[Any]) -> Iterable[Any]:
-    """Rows in byte order of the key on every database, a few thousand in memory."""
-    postgres = connection.dialect.name == "postgresql"
-    order = [k.collate("C") if postgres and k.type.python_type is str else k for k in keys]
-    result = connection.execution_options(yield_per=CHUNK).execute(select(table).order_by(*order))
-    yield from result
 
 
 def read_digests(connection: Connection) -> dict[str, str]:

@@ -226,8 +226,11 @@ class Sending:
         previous = ORIGIN
         if after_seq:
             if not rows or rows[0].position.seq != after_seq:
-                return None
-            previous = rows.pop(0).position
+                previous = SqlRecords(connection).base(stream)
+                if previous.seq != after_seq:
+                    return None
+            else:
+                previous = rows.pop(0).position
         events = cut(rows, events_max=wire.BATCH_EVENTS_MAX, bytes_max=wire.BATCH_BYTES_MAX)
         return self._batch(stream, previous, events) if events else None
 

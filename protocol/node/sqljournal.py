@@ -14,7 +14,7 @@ from protocol.events import EpochStarted, Event
 from protocol.ids import NodeId, stream_owner
 from protocol.journal import ORIGIN, Position, Stored, chain
 from protocol.node.bulk import copy_rows
-from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_head
+from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_base, stream_head
 from protocol.replication import Accepted
 
 IDS_AT_ONCE = 10_000  # databases bound the parameters of one statement
@@ -138,13 +138,24 @@ class SqlRecords:
         return Position(*row) if row else ORIGIN
 
     def find(self, stream: str, event_hash: str) -> Position | None:
-        """Where this hash stands, on any branch."""
+        """Where this hash stands, on any branch; the base counts."""
         row = self._connection.execute(
             select(journal.c.epoch, journal.c.seq, journal.c.hash).where(
                 journal.c.hash == event_hash, journal.c.stream == stream
             )
         ).first()
-        return Position(*row) if row else None
+        if row is not None:
+            return Position(*row)
+        base = self.base(stream)
+        return base if base.hash == event_hash and base.seq else None
+
+    def base(self, stream: str) -> Position:
+        """Where the books begin: what lies before it is in a sealed snapshot. Mostly ORIGIN."""
+        c = stream_base.c
+        row = self._connection.execute(
+            select(c.epoch, c.seq, c.hash).where(c.stream == stream)
+        ).first()
+        return Position(*row) if row else ORIGIN
 
     def has_child(self, stream: str, position: Position) -> bool:
         """Does any event follow this one?"""
@@ -167,12 +178,16 @@ class SqlRecords:
         return found not in {None, position.hash}
 
     def hash_at(self, stream: str, seq: int) -> str | None:
-        """The hash on the main line."""
-        return self._connection.execute(
+        """The hash on the main line; the base counts."""
+        found = self._connection.execute(
             select(journal.c.hash).where(
                 journal.c.stream == stream, journal.c.seq == seq, journal.c.branch == 0
             )
         ).scalar()
+        if found is None and seq:
+            base = self.base(stream)
+            found = base.hash if base.seq == seq else None
+        return found
 
     def epoch_parent_seq(self, stream: str, seq: int) -> int:
         """One before the first event of the epoch that holds `seq`."""
@@ -184,7 +199,7 @@ class SqlRecords:
                 journal.c.type == EpochStarted.__name__,
             )
         ).scalar()
-        return (first or 1) - 1
+        return first - 1 if first else self.base(stream).seq
 
     def before_epoch(self, stream: str, epoch: str) -> Position:
         """The head, or where it was before this epoch began, if it is the epoch of the head."""
@@ -285,6 +300,10 @@ class SqlJournal:
         )
         if branch == 0:
             set_head(tx, stream, verdict.tip)
+
+    def put(self, tx: Connection, events: Sequence[tuple[Recorded, int]]) -> None:
+        """Store events on the branches where their snapshot says they stand."""
+        tx.execute(insert(journal), [_row(r.stored, r.envelope, b) for r, b in events])
 
     def _branch_for(
         self, tx: Connection, stream: str, verdict: Accepted, head: Position, *, at_ms: int

@@ -48,8 +48,10 @@ class _Walk:
         self.seq = 0
         self._connection = connection
         self._records = SqlRecords(connection)
-        self._epochs: dict[str, Position] = {}  # the last event of each epoch so far
-        self._lines: dict[int, Position] = {0: ORIGIN}  # the last event of each branch so far
+        base = self._records.base(stream)  # a sealed snapshot holds what lies before it
+        self._epochs: dict[str, Position] = {base.epoch: base}  # the last event of each so far
+        self._lines: dict[int, Position] = {0: base}  # the last event of each branch so far
+        self._base = base
 
     def fault(self) -> Fault | None:
         try:
@@ -132,5 +134,5 @@ class _Walk:
             raise self._broken("the head's event is not in the journal")
         on_main = (journal.c.stream == self.stream) & (journal.c.branch == 0)
         highest = self._connection.execute(select(func.max(journal.c.seq)).where(on_main)).scalar()
-        if (highest or 0) != head.seq:
+        if (highest or self._base.seq) != head.seq:
             raise self._broken(f"events go on to {highest} after the head")

@@ -1,0 +1,186 @@
+"""Sealed snapshots for shops: made on demand in a thread, kept in a file, handed out over HTTP.
+
+The tables are folded from the shop's own streams in a scratch database, by the same folds as in
+the shop, so what it gets is what it would have made itself. Head office's streams are in it up to
+their heads; the shop's own journal up to 35 days ago, and from there on event by event, because a
+shop keeps so much and its tills ask for it.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from sqlalchemy import func, select
+
+from central.recording import Desk
+from central.stores import Stores
+from protocol.clock import DAY_MS
+from protocol.errors import Unavailable, define
+from protocol.ids import ALL, shop_stream, to_stream, zone_stream
+from protocol.journal import ORIGIN, Position
+from protocol.node.books import opened
+from protocol.node.database import Database
+from protocol.node.projecting import park, project
+from protocol.node.signing import NodeKey
+from protocol.node.snapshots import Seal, file_digest, tail_of, write_file
+from protocol.node.sqljournal import SqlRecords, walk
+from protocol.node.swapping import clear_leftovers
+from protocol.node.tables import READ_VERSION, fork, journal, parked, read, truth
+
+KEEP_MS: Final = 35 * DAY_MS
+FRESH_S: Final = 600.0  # a snapshot younger than this is handed out again
+define(
+    {
+        "SNAPSHOT_NOT_MADE": (
+            "Head office could not make the snapshot of {store} ({detail}). The shop starts "
+            "without it: everything comes event by event.",
+            "总部无法生成 {store} 的快照（{detail}）。门店将不用快照启动，数据逐条到达。",
+        ),
+    }
+)
+log = structlog.get_logger("snapshots")
+
+
+class Snapshots:
+    """Makes them one at a time; `wanted` never waits."""
+
+    def __init__(self, desk: Desk, stores: Stores, key: NodeKey) -> None:
+        self._desk, self._stores, self._key = desk, stores, key
+        self._folder = desk.settings.data_dir / "snapshots"
+        self._lock = threading.Lock()
+        self._making: set[str] = set()
+        self._made_s: dict[str, float] = {}
+        self._failed: dict[str, str] = {}
+        self._turn = threading.Lock()
+
+    def path(self, store: str) -> Path:
+        """The file of a shop's newest snapshot."""
+        return self._folder / f"{store}.snapshot"
+
+    def wanted(self, store: str) -> Seal | None:
+        """The seal of a recent snapshot; None while one is being made."""
+        with self._lock:
+            if store in self._making:
+                return None
+            if time.monotonic() - self._made_s.get(store, -FRESH_S) < FRESH_S:
+                return self._seal(store)
+            if (fault := self._failed.pop(store, "")) != "":
+                raise Unavailable("SNAPSHOT_NOT_MADE", store=store, detail=fault)
+            self._making.add(store)
+        threading.Thread(
+            target=self._make_aside, args=(store,), name="snapshot", daemon=True
+        ).start()
+        return None
+
+    def _seal(self, store: str) -> Seal:
+        return msgspec.json.decode(self.path(store).with_suffix(".seal").read_bytes(), type=Seal)
+
+    def _make_aside(self, store: str) -> None:
+        try:
+            with self._turn:
+                self.make(store)
+            self._made_s[store] = time.monotonic()
+        except Exception as fault:
+            log.exception("snapshot_failed", store=store)
+            self._failed[store] = f"{type(fault).__name__}: {fault}"[:200]
+        finally:
+            with self._lock:
+                self._making.discard(store)
+
+    def make(self, store: str) -> Seal:
+        """Make one now. Refusal HQ_STORE_UNKNOWN."""
+        found = self._stores.store(store)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        clear_leftovers(self._folder, f".{store}-*")
+        work = self._folder / f".{store}-{time.monotonic_ns():x}"
+        work.mkdir(mode=0o700)
+        own = shop_stream(store)
+        try:
+            limits = self._limits([ALL, zone_stream(found.zone), to_stream(store)], own)
+            while (less := self._fold(work, limits)) is not None:
+                limits = less
+            return self._write(work, store, limits)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _limits(self, down: Iterable[str], own: str) -> dict[str, int]:
+        """Up to which sequence each stream is folded."""
+        old_ms = self._desk.clock.read().at_ms - KEEP_MS
+        c = journal.c
+        with self._desk.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            limits = {stream: records.head(stream).seq for stream in down}
+            old = connection.execute(
+                select(func.max(c.seq)).where(
+                    c.stream == own, c.branch == 0, c.at_ms < old_ms, c.seq <= records.head(own).seq
+                )
+            ).scalar()
+            parted = connection.execute(
+                select(func.min(fork.c.parent_seq)).where(fork.c.stream == own)
+            ).scalar()
+        limits[own] = min(int(old or 0), int(parted) if parted is not None else int(old or 0))
+        return limits
+
+    def _fold(self, work: Path, limits: dict[str, int]) -> dict[str, int] | None:
+        """Fold into a fresh scratch; lower limits when an event before them cannot be folded."""
+        (work / "scratch.db").unlink(missing_ok=True)
+        scratch = Database(f"sqlite:///{work / 'scratch.db'}")
+        try:
+            truth.create_all(scratch.write)
+            read.create_all(scratch.write)
+            with self._desk.books.database.reading() as source, scratch.begin() as tx:
+                for stream, limit in limits.items():
+                    for chunk in walk(source, stream):
+                        pairs = [opened(s) for s in chunk if s.position.seq <= limit]
+                        for event, fault in pairs:
+                            if fault:
+                                park(tx, event, fault)
+                        project(tx, [event for event, _ in pairs])
+                        if len(pairs) < len(chunk):
+                            break
+                first = select(parked.c.stream, func.min(parked.c.seq)).group_by(parked.c.stream)
+                faults = {stream: int(seq) - 1 for stream, seq in tx.execute(first)}
+        finally:
+            scratch.close()
+        return {**limits, **faults} if faults else None
+
+    def _write(self, work: Path, store: str, limits: dict[str, int]) -> Seal:
+        own = shop_stream(store)
+        scratch = Database(f"sqlite:///{work / 'scratch.db'}")
+        file = work / "snapshot"
+        try:
+            with self._desk.books.database.reading() as source, scratch.reading() as tables:
+                records = SqlRecords(source)
+                positions = {s: _at(records, s, seq) for s, seq in limits.items()}
+                tail = tail_of(source, own, limits[own])
+                digests = write_file(file, tables, tail)
+                heads = {**positions, own: records.head(own)}
+        finally:
+            scratch.close()
+        seal = Seal(
+            store=store,
+            at_ms=self._desk.clock.read().at_ms,
+            read_version=READ_VERSION,
+            positions=positions,
+            heads=heads,
+            digests=digests,
+            sha256=file_digest(file),
+            size=file.stat().st_size,
+        )
+        seal = msgspec.structs.replace(seal, sig=self._key.sign(seal.signed_part()))
+        (work / "seal").write_bytes(msgspec.json.encode(seal))
+        file.replace(self.path(store))
+        (work / "seal").replace(self.path(store).with_suffix(".seal"))
+        return seal
+
+
+def _at(records: SqlRecords, stream: str, seq: int) -> Position:
+    """The event at a sequence of the main line."""
+    hash_ = records.hash_at(stream, seq) if seq else None
+    found = records.find(stream, hash_) if hash_ else None
+    return found or ORIGIN
