@@ -81,12 +81,18 @@ def _fit_out(shop: Shop) -> None:
     """Give the till its hardware."""
     head = shop.settings.read_text(encoding="utf-8").split("[[tills]]")[0]
     shop.settings.write_text(
-        f"""{head}[[tills]]
+        f"""{head}[labels]
+printer = "{shop.devices.labels.url if shop.devices.labels else ""}"
+
+[[tills]]
 id = "{TILL}"
 name = "{TILL}"
 printer = "{shop.devices.printer_url(TILL)}"
 profile = "80mm-48col"
 scanner = "{shop.devices.scanner_url(TILL)}"
+scale = "{shop.devices.scale_url(TILL)}"
+display = "{shop.devices.display_url(TILL)}"
+display_gb = true
 drawer = true
 card = "{shop.devices.card_url(TILL)}"
 
@@ -254,7 +260,7 @@ class Chain:
             self._port(f"sim-{name}"),
             name=f"{store['zh']} {store['en']}",
             folder=str(folder / "devices"),
-            kit=Kit(payments=True, time_servers=tuple(self.time_servers)),
+            kit=Kit(full=True, time_servers=tuple(self.time_servers)),
             goods=[(f"{g['name_zh']} {g['name_en']}", g["codes"]) for g in bakery.goods()[:24]],
         )
         shop = Shop(name, folder, self._port(name), devices)

@@ -155,7 +155,7 @@ def _driver(one: DeviceSettings, port: OpenPort) -> _Examined:
     if one.kind == "scale":
         return Scale(one.name, one.url, protocol=one.protocol, on_event=_ignore, open_port=port)
     if one.kind == "scanner":
-        return Scanner(one.name, one.url, on_event=_ignore, open_port=port)
+        return Scanner(one.name, one.url, on_event=_ignore)
     if one.kind == "display":
         return Display(one.name, one.url, on_event=_ignore, open_port=port)
     return LabelPrinter(one.name, one.url, on_event=_ignore, open_port=port)

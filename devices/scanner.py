@@ -4,6 +4,7 @@
     scanner.start(); scanner.enable()
     # queue: Data(device, "6901028075831", t_mono), Refused(...), Status(...)
 
+A scanner that types like a keyboard is grabbed by `evdev:///dev/input/...` (`devices.keygrab`).
 Set the scanner to: AIM id as prefix, CR as suffix, GS unchanged. CR or LF ends a code. A code that
 is too long, binary or without an end is refused with a reason and the next one works. What was half
 read when the cable went is dropped: two codes are never joined. No debounce: two equal codes are
@@ -21,7 +22,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from devices.device import UP, Condition, Data, Device, Event, Refused, Status, reject
-from devices.port import DeviceLost, OpenPort, Port, open_port
+from devices.keygrab import open_scanner_port
+from devices.port import DeviceLost, OpenPort, Port
 from protocol.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ class Scanner:
         *,
         on_event: Callable[[Event], None],
         auto_disable: bool = False,
-        open_port: OpenPort = open_port,
+        open_port: OpenPort = open_scanner_port,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`auto_disable`: after one code, hold the next until `enable` (UnifiedPOS)."""

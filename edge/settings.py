@@ -372,7 +372,8 @@ def _payment(s: Settings) -> Iterable[str]:
 
 
 def _address(path: str, url: str) -> Iterable[str]:
-    if url and not url.startswith("/") and urlsplit(url).scheme not in URL_SCHEMES:
+    known = URL_SCHEMES | ({"evdev"} if path.endswith(".scanner") else set())
+    if url and not url.startswith("/") and urlsplit(url).scheme not in known:
         yield f"{path}: expected socket://host:port, a /dev path or file://, found {url!r}"
 
 

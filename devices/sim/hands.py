@@ -29,6 +29,20 @@ def _weigh(till: "VirtualTill", grams: str) -> None:
         till.scale.put(int(grams))
 
 
+def _shake(till: "VirtualTill", *, moving: bool) -> None:
+    if till.scale is not None:
+        till.scale.put(till.scale.grams, moving=moving)
+
+
+def _scale_cable(till: "VirtualTill", *, plugged: bool) -> None:
+    if till.scale is None:
+        return
+    if plugged:
+        till.scale.plug()
+    else:
+        till.scale.unplug()
+
+
 HANDS: Final[dict[str, Hand]] = {
     # scanner
     "scan": _scan,
@@ -51,4 +65,8 @@ HANDS: Final[dict[str, Hand]] = {
     "speak": lambda till, _: till.printer.trouble(mute=False),
     # scale
     "weigh": _weigh,
+    "shake": lambda till, _: _shake(till, moving=True),
+    "still": lambda till, _: _shake(till, moving=False),
+    "scale-out": lambda till, _: _scale_cable(till, plugged=False),
+    "scale-in": lambda till, _: _scale_cable(till, plugged=True),
 }

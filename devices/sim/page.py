@@ -165,6 +165,8 @@ def _others(till: "VirtualTill") -> dict[str, Any]:
     return {
         "scanner": till.scanner.plugged,
         "grams": till.scale.grams if till.scale is not None else None,
+        "scale_in": till.scale.plugged if till.scale is not None else None,
+        "shaking": till.scale.moving if till.scale is not None else None,
         "display": till.display.screen.lines() if till.display is not None else None,
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from devices.device import DeviceState
 from devices.sim.vscale import VirtualScale
 from devices.sim.vserial import VirtualScanner
 from edge.scanning import Screen
@@ -59,6 +60,7 @@ def opened(site: Site, visit: Visit, pan: VirtualScale, language: str = "en") ->
     page.set_default_timeout(PATIENCE_MS)
     expect(page.locator("body")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     until(lambda: site.shop.scanning.scanners()[0].enabled)
+    until(lambda: site.shop.scanning._scanners["1"].state().state is DeviceState.UP)
     return page
 
 
