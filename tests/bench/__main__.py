@@ -17,6 +17,7 @@ SECTIONS = {
     "wire": "late, behind, and a thousand at once: over mutual TLS",
     "chain": "commit at A -> visible elsewhere, 20 sales/s",
     "devices": "devices on the simulators: printer",
+    "scanning": "scanners, scales, displays on ptys",
     "promotions": "promotions",
     "oscar": "promotions beside django-oscar, the same instances",
     "demo": "make demo",
