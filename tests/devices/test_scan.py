@@ -16,7 +16,7 @@ from devices.note import (
     encode_note,
     receipt_code,
 )
-from devices.scan import Gs1, Gtin, InStorePrefix, PayCode, Rcn, Unknown, read
+from devices.scan import Gs1, Gtin, InStorePrefix, PayCode, Rcn, Unknown, mask, read
 from protocol.errors import SENTENCES, Corrupt, Refusal
 
 CORPUS = json.loads(
@@ -138,3 +138,25 @@ def test_gs1_fields_are_exact():
     assert isinstance(scan, Gs1)
     assert scan.price_minor == 12345
     assert read("]C101069010280758313104012345").weight_g is None  # finer than a gram: as read only
+
+
+@pytest.mark.parametrize("last", range(10))
+@pytest.mark.parametrize("aim", ["", "]C0", "]Q1"])
+def test_a_pay_code_that_is_a_pallet_by_chance_is_a_pay_code(last, aim):
+    """Each tenth payment code has the check digit of an SSCC."""
+    for provider, body in (("wechat", "13451234567890123"), ("alipay", "28123456789012345")):
+        text = f"{body}{last}"
+        assert read(aim + text, prefixes=PREFIXES, tender=True) == PayCode(provider, text)
+        early = read(aim + text, prefixes=PREFIXES)
+        assert isinstance(early, Unknown)
+        assert early.code == "SCAN_PAY_CODE_EARLY"
+        assert text not in repr(early)  # it is money
+        assert mask(aim + text) == text[:4] + "…"
+        gs1 = read("]C1" + text, prefixes=PREFIXES, tender=True)  # a phone shows no GS1-128
+        assert not isinstance(gs1, PayCode)
+
+
+@given(st.text(max_size=60))
+def test_masking_hides_payment_codes_and_nothing_else(raw):
+    paid = isinstance(read(raw, tender=True), PayCode)
+    assert (mask(raw) != raw) == paid
