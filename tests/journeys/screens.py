@@ -183,9 +183,11 @@ class Till(ShopDesk):
         return found.group()
 
     def part(self, key: str) -> Locator:
-        """One of the five parts of the header: printer, edge, office, internet, clock."""
-        place = ("printer", "edge", "office", "internet", "clock").index(key)
-        return self.page.locator("#parts .part").nth(place)
+        """Printer, edge, office, internet or clock in the header; devices may stand between."""
+        if key == "printer":
+            return self.page.locator("#parts .part:first-child")
+        last = ("clock", "internet", "office", "edge").index(key) + 1
+        return self.page.locator(f"#parts .part:nth-last-child({last})")
 
 
 class Phone(ShopDesk):
