@@ -1,5 +1,6 @@
 """Breaks one thing after the other, and mends each some seconds later."""
 
+import contextlib
 import random
 import signal
 import threading
@@ -111,13 +112,10 @@ class Supervisor:
 
     def _disk_filled(self) -> None:
         def fill() -> None:
-            with self._filling.open("wb") as file:
-                try:
-                    for _ in range(DISK_BYTES // 65_536 + 1):
-                        file.write(b"\0" * 65_536)
-                        file.flush()
-                except OSError:
-                    pass  # full: as wished
+            with contextlib.suppress(OSError), self._filling.open("wb") as file:  # full: as wished
+                for _ in range(DISK_BYTES // 65_536 + 1):
+                    file.write(b"\0" * 65_536)
+                    file.flush()
 
         self._break(
             f"disk {SMALL_DISK}",
