@@ -159,11 +159,16 @@ def run(path: Path) -> None:
         serve(shop, chores_of(settings, path))
 
 
+def on_stderr(words: str) -> None:
+    """What is by the way: the first line of stdout is the address."""
+    click.echo(words, err=True)
+
+
 def fetch_first(settings: Settings) -> None:
     """A shop without books starts from head office's snapshot, if it can be had now."""
     books = open_books(settings)
     try:
-        fetch_if_empty(settings, load_key(settings.key_path), books, say=click.echo)
+        fetch_if_empty(settings, load_key(settings.key_path), books, say=on_stderr)
     finally:
         books.database.close()
 

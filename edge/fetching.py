@@ -57,7 +57,12 @@ class _Asking:
         self._where = urlsplit(self.url)
         self._context: ssl.SSLContext | None = None
         if self._where.scheme == "https":
-            self._context = certificates.client_context(settings.authority_path, settings.pair_path)
+            own = settings.authority_path.exists()
+            self._context = (
+                certificates.client_context(settings.authority_path, settings.pair_path)
+                if own
+                else ssl.create_default_context()
+            )
         self._ahead_ms = 0
 
     @contextmanager
@@ -93,15 +98,15 @@ def fetch(
     Unavailable SNAPSHOT_AWAY; Corrupt SNAPSHOT_DAMAGED (what was fetched is thrown away).
     """
     started = time.monotonic()
-    asking = _Asking(settings, key)
     part = books.base_path.with_suffix(".part")
     try:
+        asking = _Asking(settings, key)
         seal = _seal(asking, settings.store, say)
         check_seal(seal, settings.central_public_key, store=settings.store)
         _download(asking, seal, part, say)
     except (OSError, http.client.HTTPException, ValueError, KeyError) as fault:
         detail = str(fault)[:120] or type(fault).__name__
-        raise Unavailable("SNAPSHOT_AWAY", url=asking.url, detail=detail) from None
+        raise Unavailable("SNAPSHOT_AWAY", url=_address(settings), detail=detail) from None
     try:
         check_file(part, seal)
     except Exception:
