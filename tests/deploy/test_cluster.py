@@ -42,6 +42,7 @@ def office(tmp_path: Path, cluster: list[NatsServer]) -> Iterator[HeadOffice]:
     found.books.database.close()
 
 
+@pytest.mark.nightly  # three raft nodes want a machine that is not fully loaded
 def test_the_chain_goes_on_when_a_node_of_the_cluster_dies(
     tmp_path: Path, cluster: list[NatsServer], office: HeadOffice
 ) -> None:
