@@ -43,9 +43,10 @@ def next_of(answer: http.client.HTTPResponse, topic: str) -> dict[str, object]:
     return next(data for name, data in facts(answer) if name == topic)
 
 
-def wait_until_alone(site: Site) -> None:
-    for _ in range(100):
-        if site.app.extensions["tillmesh_streams"].count == 0:
+def wait_until_alone(site: Site, count: int = 0) -> None:
+    """So many streams are left once those of earlier browsers were given back."""
+    for _ in range(600):
+        if site.app.extensions["tillmesh_streams"].count == count:
             return
         site.shop.hub.publish("link", {})  # a write finds out who is gone
         time.sleep(0.05)

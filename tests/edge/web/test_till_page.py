@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.edge.shop_builder import BREAD, BUN, MILK, head_office, product
 from tests.edge.web.conftest import Site, Visit
+from tests.edge.web.test_live import wait_until_alone
 from tests.keyboard import wedge
 
 pytestmark = pytest.mark.slow
@@ -249,13 +250,11 @@ def test_no_request_leaves_for_another_origin(site: Site, visit: Visit) -> None:
 
 
 def test_one_stream_per_browser(site: Site, till: Page) -> None:
-    streams = site.app.extensions["tillmesh_streams"]
-    till.wait_for_timeout(400)
-    before = streams.count
+    wait_until_alone(site, 1)
     second = till.context.new_page()
     second.goto(site.base + "/sales")
-    second.wait_for_timeout(600)
-    assert streams.count == before
+    second.wait_for_timeout(600)  # long enough to open another
+    wait_until_alone(site, 1)
     till.goto("about:blank")  # the leader goes, the other tab takes over
     expect(second.locator("#bar")).not_to_have_class(re.compile("stale"))
     second.wait_for_function(
