@@ -135,7 +135,7 @@ class Till(ShopDesk):
 
     def ready(self) -> None:
         """The till's script runs and its stream is open."""
-        self.page.wait_for_function("() => document.body.dataset.ready === '1'")
+        self.page.wait_for_selector("body[data-ready]")
         expect(self.page.locator("#since")).to_be_hidden()
 
     def wedge(self, *codes: str) -> None:

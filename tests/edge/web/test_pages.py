@@ -66,7 +66,7 @@ def test_every_page_is_clean_and_fits(site: Site, visit: Visit, language: str) -
 def test_the_till_is_clean_in_every_state(site: Site, visit: Visit, language: str) -> None:
     site.empty_till()
     page = visit("anna", "/till", language=language, size=TILL)
-    page.wait_for_function("document.body.dataset.ready")
+    page.wait_for_selector("body[data-ready]")
     clean(page)
     wedge(page, BUN, "4012345678901", MILK)
     settled(page, 3)

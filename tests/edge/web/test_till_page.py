@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def till(site: Site, visit: Visit) -> Page:
     site.empty_till()
     page = visit("anna", "/till")
-    page.wait_for_function("document.body.dataset.ready")
+    page.wait_for_selector("body[data-ready]")
     return page
 
 
@@ -243,7 +243,7 @@ def test_no_request_leaves_for_another_origin(site: Site, visit: Visit) -> None:
     seen: list[str] = []
     page.on("request", lambda request: seen.append(request.url))
     page.reload()
-    page.wait_for_function("document.body.dataset.ready")
+    page.wait_for_selector("body[data-ready]")
     assert seen
     assert all(url.startswith(site.base) for url in seen)
     assert page.locator("body").evaluate("() => typeof window.alert") == "function"
@@ -257,10 +257,7 @@ def test_one_stream_per_browser(site: Site, till: Page) -> None:
     wait_until_alone(site, 1)
     till.goto("about:blank")  # the leader goes, the other tab takes over
     expect(second.locator("#bar")).not_to_have_class(re.compile("stale"))
-    second.wait_for_function(
-        "() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/live'))"
-        " || document.querySelector('#unsynced')"
-    )
+    wait_until_alone(site, 1)
 
 
 def test_a_frozen_page_splits_and_joins_nothing(site: Site, till: Page) -> None:
