@@ -14,6 +14,7 @@ from protocol.node.tables import fork, journal
 from protocol.replication import cut
 from protocol.wire import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, NUMBER_MAX, Batch, Cursor
 
+FROM_THE_FORK = -1
 AGAIN_MS = 2_000
 AGAIN_MS_MAX = 60_000
 Cut = Callable[[str, Position, tuple[Stored, ...]], Batch]
@@ -49,8 +50,8 @@ class Returning:
             self._returns[peer, stream] = _Return(peer, stream, after_seq)
 
     def forked(self, peer: str, stream: str) -> None:
-        """A fork was just kept: its writer lacks the branch that gave way."""
-        self._returns[peer, stream] = _Return(peer, stream, NUMBER_MAX)
+        """A fork was just kept: its writer lacks the branch that gave way, or our main line."""
+        self._returns[peer, stream] = _Return(peer, stream, FROM_THE_FORK)
 
     def acked(self, peer: str, cursor: Cursor) -> bool:
         """Was this the answer to a batch of ours?"""
@@ -78,6 +79,9 @@ class Returning:
 
     def _next(self, connection: Connection, one: _Return) -> tuple[Stored, ...]:
         c = journal.c
+        if one.seq == FROM_THE_FORK:
+            first = select(func.min(fork.c.parent_seq)).where(fork.c.stream == one.stream)
+            one.seq = int(connection.execute(first).scalar() or 0)
         while True:
             rows = connection.execute(
                 select(c.epoch, c.seq, c.hash, c.data)

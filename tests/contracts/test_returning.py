@@ -68,6 +68,14 @@ def test_a_machine_on_the_main_line_gets_what_gave_way(
     assert _returned(books, returning) == [LATER[-1].position.hash]
 
 
+def test_after_a_fork_its_writer_gets_both(boot: Callable[[str, int], Books]) -> None:
+    """Which of two machines it is that speaks now, nobody knows yet."""
+    books = _forked(boot)
+    returning = Returning()
+    returning.forked("a", S)
+    assert _returned(books, returning) == [COPY[-1].position.hash, LATER[-1].position.hash]
+
+
 def test_without_a_fork_nothing_is_given_back(boot: Callable[[str, int], Books]) -> None:
     books = boot("central", 50)
     kept(books, TRUNK)
