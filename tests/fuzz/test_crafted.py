@@ -132,9 +132,10 @@ def test_ten_thousand_crafted_messages_harm_nobody(office: Office) -> None:
 
 
 @pytest.mark.nightly
-def test_a_million_messages_led_by_coverage() -> None:
+@pytest.mark.parametrize("target", ["wire", "promotions"])
+def test_a_million_inputs_led_by_coverage(target: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.wire", f"-runs={RUNS_AT_NIGHT}"],
+        [sys.executable, "-m", f"tests.fuzz.{target}", f"-runs={RUNS_AT_NIGHT}"],
         cwd=Path(__file__).parents[2],
         env={**os.environ},
         capture_output=True,
