@@ -215,6 +215,7 @@ def test_health_names_every_part(equipped: Shop, printer: VirtualPrinter) -> Non
         "rules",
         "prices",
         "parked",
+        "payments",
     ]
     printer.power_off()
     until(lambda: equipped.health.verdicts()[0].state == "bad")
