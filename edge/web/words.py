@@ -78,7 +78,7 @@ def _tender_words() -> dict[str, str]:
         "payment": _("Payment"),
         "scan_pay": _("Scan-pay"),
         "card": _("Card"),
-        "scan_pay_hint": _("Or scan the customer's payment code to collect {amount}."),
+        "scan_pay_hint": _("Or scan the customer's payment code."),
         "scan_pay_code": _("Scan the payment code on the customer's phone."),
         "or_type_code": _("Or type the code"),
         "collect": _("Collect"),

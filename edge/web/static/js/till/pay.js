@@ -38,7 +38,7 @@ export function start(view, act, fault = "") {
     ...parts.map((one) => el("div", { class: "row spread strip" }, el("span", {}, t("part_paid", { kind: t(one.kind === "card" ? "card" : "scan_pay"), amount: money(one.amount_minor) })),
       el("button", { class: "button", type: "button", onclick: () => { current = null; tender.giveBack(one, act); } }, t("give_back")))),
     ways.length ? el("div", { class: "ways" }, ...ways) : null,
-    tender.ways.includes("scan") ? el("p", { class: "hint" }, t("scan_pay_hint", { amount: money(due) })) : null,
+    tender.ways.includes("scan") ? el("p", { class: "hint" }, t("scan_pay_hint")) : null,
     el("div", { class: "given" }, el("label", { for: "given" }, t("given")), given, eraser(given)),
     says,
     el("div", { class: "hands" }, digits(given), el("div", { class: "bill" }, ...bills)),
