@@ -202,11 +202,26 @@ def test_hold_and_resume_by_keyboard(site: Site, till: Page) -> None:
 
 def test_void_row_and_why(site: Site, till: Page) -> None:
     wedge(till, BUN, BUN, BUN, MILK)
+    settled(till, 2)
     expect(till.locator("#saved")).to_contain_text("3.50")
     till.keyboard.press("Delete")
     expect(till.locator("#total")).to_have_text("¥7.00")
     till.keyboard.press("F8")
     expect(till.locator("#panel .reason.yes")).to_contain_text("Buy 2 get 1")
+
+
+def test_the_row_that_is_seen_last_is_voided_also_while_it_is_on_its_way(
+    site: Site, till: Page
+) -> None:
+    wedge(till, BUN)
+    settled(till, 1)
+    site.front.stall_s = 0.5
+    wedge(till, MILK)
+    till.keyboard.press("Delete")
+    site.front.stall_s = 0
+    expect(till.locator("#rows > li.pending")).to_have_count(0)
+    expect(till.locator("#total")).to_have_text("¥3.50")
+    assert site.codes() == [BUN]
 
 
 def test_a_scan_of_the_shops_own_scanner_appears(site: Site, till: Page) -> None:

@@ -9,7 +9,7 @@ const GRACE_MS = 150;
 const LEAST = 4;
 const ECHO_MS = 80; // CR LF scanners send a second Enter
 
-// A time that lies ahead (a clock that was set) is not "a moment ago".
+// Not a time that lies ahead.
 const within = (now, at, ms) => now >= at && now - at < ms;
 
 const editable = (node) =>

@@ -222,7 +222,10 @@ const act = {
   clear: () => { if (state.view.lines.length) panels.ask(t("void_sale"), t("void_sale_text", { n: state.view.lines.length }), t("void_sale"), () => run(async () => { accept(await post("/api/till/clear")); panels.close(); draw(); })); },
   drawer: () => run(async () => { await post("/api/till/drawer"); tell(t("drawer_opened")); }),
   search0: () => act.search(""),
-  void0: () => act.voidLine(current()),
+  void0: () => {
+    const last = state.chosen ? null : state.items.findLast((one) => "raw" in one);
+    if (last) queue.push("void", { of: last.id }); else act.voidLine(current());
+  },
   quantity0: () => { const line = current(); if (line?.kind === "product") act.askQuantity(line); },
   why0: () => { if (current()) act.explain(current()); },
   next: () => { begin(); code.focus(); },
@@ -240,7 +243,7 @@ const KEYS = {
   F8: () => { if (current()) act.explain(current()); },
   F9: act.pay,
   F10: act.drawer,
-  Delete: () => { if (!inField()) act.voidLine(current()); },
+  Delete: () => { if (!inField()) act.void0(); },
   ArrowDown: (event) => step(event, 1),
   ArrowUp: (event) => step(event, -1),
   Escape: () => { if (panels.showing()) { begin(); panels.close(); } else { code.value = ""; state.chosen = 0; draw(); code.focus(); } },

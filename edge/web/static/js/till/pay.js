@@ -6,8 +6,8 @@ import * as tone from "../tone.js";
 import { panel } from "./panels.js";
 import { tender } from "./ways.js";
 
-const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money; keys are deliberate
-const BOUNCE_MS = 60; // of one key
+const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money
+const BOUNCE_MS = 60;
 let openedAt = 0;
 let current = null; // {sale, due, busy}
 
