@@ -18,6 +18,7 @@ from tests.simulation.words import Wrong
 from tests.simulation.world import Report, run
 
 CHUNK = 20
+TELL_S = 20.0
 
 
 def _chunk(seeds: range) -> tuple[list[Report], list[str]]:
@@ -30,6 +31,15 @@ def _chunk(seeds: range) -> tuple[list[Report], list[str]]:
         except Exception as fault:  # noqa: BLE001 - an honest crash is a finding too
             wrong.append(f"seed {seed}: {type(fault).__name__}: {fault}")
     return reports, wrong
+
+
+def _tell(done: int, count: int, violations: int, seconds: float) -> None:
+    left_min = seconds / done * (count - done) / 60
+    print(
+        f"{done:,} of {count:,} seeds, {violations} violations, about {left_min:.0f} min left",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def killed_by(name: str) -> int | None:
@@ -45,7 +55,7 @@ def killed_by(name: str) -> int | None:
 
 def many(first: int, count: int, jobs: int) -> bool:
     """Run, print faults by kind, say what went wrong; True if nothing did."""
-    start = time.monotonic()
+    start = told = time.monotonic()
     faults: Counter[str] = Counter()
     of_nodes: Counter[str] = Counter()
     wrong: list[str] = []
@@ -64,6 +74,9 @@ def many(first: int, count: int, jobs: int) -> bool:
                 pruned += report.pruned
                 forks += report.forks
                 virtual_ms += report.virtual_ms
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                _tell(done + len(wrong), count, len(wrong), told - start)
     seconds = time.monotonic() - start
     print(f"{of_nodes.total():,} faults of nodes, {faults.total():,} faults in all:")
     for kind, n in sorted(faults.items()):
