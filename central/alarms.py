@@ -1,6 +1,6 @@
 """What somebody at head office should look at now: one list, each with what to do."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, func, select
@@ -19,8 +19,10 @@ from protocol.clockstatus import status_of
 from protocol.errors import define
 from protocol.node.certificates import read_held
 from protocol.node.tables import READ, digest_check, parked, refused
+from protocol.wire import Complaint
 
 ROWS_MAX: Final = 50
+DETAIL_MAX: Final = 600
 DAYS_WARN: Final = 30
 DAYS_BAD: Final = 7
 NO_PAIRS: Final = frozenset({"authority.pem", "authority.key.pem", "revoked.pem"})
@@ -110,8 +112,8 @@ define(
             "请打开差异列表，核对门店与总部的规则和版本。",
         ),
         "ALARM_PORTS": (
-            "{store} reports: {detail}.",
-            "{store} 报告：{detail}。",
+            "{store} reports: {detail}",
+            "{store} 报告：{detail}",
         ),
         "ALARM_PORTS_DO": (
             "Ask the shop to look at its health page.",
@@ -238,15 +240,28 @@ def _spoken(report: watching.ShopReport) -> Iterable[Alarm]:
     store, at_ms = report.store, report.seen_ms
     if report.health or report.version:  # a greeting alone says nothing of its clock
         yield from shop_clock(report)
-    ill = {
-        part: code
-        for part, code in report.health.items()
-        if code != "ok" and not (report.clock and part.partition("/")[0] in {"clock", "screen"})
-    }
+    ill = [
+        (part, one)
+        for part, one in sorted(report.complaints.items())
+        if not (report.clock and part.partition("/")[0] in {"clock", "screen"})
+    ]
     if ill:
-        detail = ", ".join(f"{part}: {code}" for part, code in sorted(ill.items()))
-        params = {"store": store, "detail": detail[:300]}
-        yield Alarm(code="ALARM_PORTS", level="warn", subject=store, at_ms=at_ms, params=params)
+        yield Alarm(
+            code="ALARM_PORTS",
+            level="warn",
+            subject=store,
+            at_ms=at_ms,
+            params={"store": store, "detail": _told(ill, "en")},
+            params_zh={"detail": _told(ill, "zh")},
+        )
+
+
+def _told(ill: Sequence[tuple[str, Complaint]], language: str) -> str:
+    """Each part by its name with its sentence; key and code where an older shop sent no words."""
+    told = [
+        f"{one.name(language) or part}: {one.sentence(language) or one.code}" for part, one in ill
+    ]
+    return " ".join(told)[:DETAIL_MAX]
 
 
 def _rules(connection: Connection, _now: int) -> Iterable[Alarm]:

@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, MetaData, Table, Text, select
 
 from protocol.node.sqljournal import upsert
-from protocol.wire import ClockFacts, Heartbeat, Hello
+from protocol.wire import ClockFacts, Complaint, Heartbeat, Hello
 
 SILENT_MS = 45_000
 
@@ -22,7 +22,7 @@ shop_report = Table(
     Column("clock_state", Text, nullable=False),
     Column("clock_u_ms", BigInteger, nullable=False),
     Column("clock_offset_ms", BigInteger, nullable=False),  # its clock minus ours, at arrival
-    Column("health", Text, nullable=False),  # JSON: part -> "ok" or a code
+    Column("health", Text, nullable=False),  # JSON: part -> protocol.wire.Complaint
     Column("cursors", Text, nullable=False),  # JSON: stream -> seq it follows us to
     Column("disk_free", BigInteger, nullable=False),
     Column("unsynced", BigInteger, nullable=False),
@@ -103,12 +103,17 @@ class ShopReport(msgspec.Struct, frozen=True, kw_only=True):
     clock_state: str = "unknown"
     clock_u_ms: int = 0
     clock_offset_ms: int = 0
-    health: dict[str, str] = {}
+    health: dict[str, Complaint] = {}
     cursors: dict[str, int] = {}
     disk_free: int = 0
     unsynced: int = 0
     version: str = ""
     clock: ClockFacts | None = None
+
+    @property
+    def complaints(self) -> dict[str, Complaint]:
+        """Part -> what it complains of, without those that are well."""
+        return {part: one for part, one in self.health.items() if one.state != "ok"}
 
     @property
     def skew_ms(self) -> int:
@@ -151,6 +156,19 @@ def greeted(tx: Connection, hello: Hello, *, now_ms: int) -> None:
     _write(tx, hello.node, values)
 
 
+def _parts(heart: Heartbeat) -> dict[str, Complaint]:
+    """A shop of an older version sends state and code only."""
+    plain = {part: _plain(said) for part, said in heart.health.items()}
+    return {**plain, **heart.complaints}
+
+
+def _plain(said: str) -> Complaint:
+    if said == "ok":
+        return Complaint(state="ok")
+    state, _, code = said.partition(" ")
+    return Complaint(state=state, code=code) if code else Complaint(state="warn", code=said)
+
+
 def beat(tx: Connection, heart: Heartbeat, *, now_ms: int) -> None:
     """A shop's heartbeat."""
     followed = {c.stream: c.upto for c in heart.cursors}
@@ -163,7 +181,7 @@ def beat(tx: Connection, heart: Heartbeat, *, now_ms: int) -> None:
         "clock_state": heart.clk.state[:20],
         "clock_u_ms": heart.clk.u_ms,
         "clock_offset_ms": heart.clk.at_ms - now_ms,
-        "health": msgspec.json.encode(heart.health).decode(),
+        "health": msgspec.json.encode(_parts(heart)).decode(),
         "cursors": msgspec.json.encode(followed).decode(),
         "disk_free": heart.disk_free,
         "unsynced": heart.unsynced,
@@ -188,7 +206,10 @@ def reports(connection: Connection) -> dict[str, ShopReport]:
     for row in connection.execute(select(shop_report)).mappings():
         values = dict(row)
         values["clock"] = clocks.get(row["store"])
-        values["health"] = msgspec.json.decode(values["health"])
+        said = msgspec.json.decode(values["health"], type=dict[str, Complaint | str])
+        values["health"] = {  # words alone: kept by an older version
+            part: _plain(one) if isinstance(one, str) else one for part, one in said.items()
+        }
         values["cursors"] = msgspec.json.decode(values["cursors"])
         found[row["store"]] = ShopReport(**values)
     return found

@@ -252,7 +252,8 @@ def _wire(
         key=key,
         credentials=credentials,
         shop_facts=lambda: ShopFacts(
-            parts[0].facts() if parts else {}, facts_of(node, screens.screens())
+            {v.part: v.complaint() for health in parts for v in health.complaints()},
+            facts_of(node, screens.screens()),
         ),
     )
     health = Health(

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
 from sqlalchemy import func, select
 
 from devices.device import Condition, DeviceState
@@ -22,6 +21,7 @@ from edge.scanning import Scanning
 from edge.screens import Screens
 from edge.showing import Showing
 from edge.syncing import LinkStatus
+from edge.verdict import State, Verdict, verdict
 from edge.weighing import Weighing
 from edge.words import Notice, notice, notice_of
 from protocol.clock import DAY_MS
@@ -29,13 +29,13 @@ from protocol.clockstatus import status_of
 from protocol.errors import TillmeshError, define
 from protocol.node.tables import fork, parked, refused
 
-State = Literal["ok", "warn", "bad"]
 QUEUE_WARN: Final = 200
 DOUBT_MIN: Final = 5  # no customer takes so long
 DAYS_WARN: Final = 30
 DAYS_BAD: Final = 8  # the last seven days and the last one are one state, with the days in words
 STALE_MS: Final = 7 * DAY_MS
 HOUR_MS: Final = 3_600_000
+COMPLAINTS: Final = 64  # so many fit into a heartbeat
 LATE: Final = 3  # so many times the interval without a good backup
 
 define(
@@ -115,94 +115,6 @@ define(
         ),
     }
 )
-# part -> what still works while it is not well (en, zh)
-STILL: Final[dict[str, tuple[str, str]]] = {
-    "printer": ("Selling goes on; receipts wait.", "可照常销售，小票排队等待。"),
-    "scanner": ("Type codes or search by name.", "可手工输入条码或按名称查找。"),
-    "scale": (
-        "Selling goes on. Weighed goods: use a scale label, or type the weight; it is marked.",
-        "可照常销售。称重商品请用秤签或手工输入重量（会有标记）。",
-    ),
-    "display": (
-        "Selling goes on; the customer's window on a screen works too.",
-        "可照常销售；也可使用屏幕上的顾客显示窗口。",
-    ),
-    "labels": ("Selling goes on; labels can be printed later.", "可照常销售，标签可稍后打印。"),
-    "disk": ("What was sold is safe.", "已完成的销售均已保存。"),
-    "database": ("What was sold is safe.", "已完成的销售均已保存。"),
-    "broker": (
-        "Selling, printing, prices and promotions work; records are sent later.",
-        "销售、打印、价格和促销均可用，记录稍后上传。",
-    ),
-    "central": (
-        "Selling, printing, prices and promotions work; records are sent later.",
-        "销售、打印、价格和促销均可用，记录稍后上传。",
-    ),
-    "clock": (
-        "Selling goes on; timed promotions may wait.",
-        "可照常销售，限时促销可能暂不生效。",
-    ),
-    "screen": (
-        "Everything works: only the shop computer's clock counts.",
-        "一切正常：系统只使用门店电脑的时钟。",
-    ),
-    "rules": ("All other promotions apply.", "其他促销照常生效。"),
-    "prices": ("The prices that came last apply.", "沿用最近收到的价格。"),
-    "queue": ("Selling goes on; nothing is lost.", "可照常销售，数据不会丢失。"),
-    "parked": ("Everything else works.", "其他功能正常。"),
-    "payments": (
-        "Selling goes on; the money is asked about by itself.",
-        "可照常销售，系统会自动查询这些款项。",
-    ),
-    "certificate": (
-        "Selling, printing, prices and promotions work; records are sent later.",
-        "销售、打印、价格和促销均可用，记录稍后上传。",
-    ),
-    "backup": (
-        "Everything works; head office holds this shop's journal too.",
-        "一切正常，总部也保存着本店的日志。",
-    ),
-}
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How one part is; `code` is stable, "" when all is well.
-
-    Parts: printer/{till}, scanner/{till}, scale/{till}, display/{till}, screen/{till}, labels,
-    disk, database, broker, central, queue, clock, rules, prices, parked, payments.
-    """
-
-    part: str
-    state: State
-    code: str = ""
-    sentence_en: str = ""
-    sentence_zh: str = ""
-    can_still_en: str = ""
-    can_still_zh: str = ""
-
-    def sentence(self, language: str) -> str:
-        """What is the matter."""
-        return self.sentence_zh if language.startswith("zh") else self.sentence_en
-
-    def can_still(self, language: str) -> str:
-        """What still works."""
-        return self.can_still_zh if language.startswith("zh") else self.can_still_en
-
-
-def verdict(part: str, state: State, why: Notice | None = None) -> Verdict:
-    """A verdict with what still works beside it."""
-    if why is None:
-        return Verdict(part=part, state=state)
-    en, zh = STILL[part.partition("/")[0]]
-    return Verdict(
-        part=part,
-        state=state,
-        code=why.code,
-        sentence_en=why.en,
-        sentence_zh=why.zh,
-        can_still_en=en,
-        can_still_zh=zh,
-    )
 
 
 def _say(code: str, **params: Any) -> Notice:
@@ -265,13 +177,14 @@ class Health:
                 )
         return found
 
-    def facts(self) -> dict[str, str]:
-        """For the heartbeat: part -> state and code of all that is not well."""
-        return {
-            v.part: f"{v.state} {v.code}"
+    def complaints(self) -> list[Verdict]:
+        """For the heartbeat: all that is not well, but what head office sees for itself."""
+        found = [
+            v
             for v in self.verdicts()
             if v.state != "ok" and v.part not in {"broker", "central", "queue"}
-        }
+        ]
+        return found[:COMPLAINTS]
 
     def unsynced(self) -> int:
         """Events that head office has not acknowledged yet."""

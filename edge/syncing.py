@@ -30,6 +30,7 @@ from protocol.wire import (
     CertificateAnswer,
     CertificateRequest,
     ClockFacts,
+    Complaint,
     Heartbeat,
     Hello,
     Request,
@@ -58,7 +59,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
 class ShopFacts(msgspec.Struct, frozen=True):
     """What a heartbeat says beside the wire's own figures."""
 
-    health: dict[str, str] = {}
+    complaints: dict[str, Complaint] = {}
     clock: ClockFacts | None = None
 
 
@@ -286,7 +287,8 @@ class Syncing:
             acked=self._acked_seq,
             clk=clk_of(self._clock),
             cursors=cursors,
-            health=facts.health,
+            health={part: f"{one.state} {one.code}" for part, one in facts.complaints.items()},
+            complaints=facts.complaints,
             disk_free=shutil.disk_usage(self._settings.data_dir).free,
             unsynced=max(0, head.seq - self._acked_seq),
             version=VERSION,

@@ -21,6 +21,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 Number = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\0]*\Z")]
 
+SENTENCE_MAX: Final = 500
+Sentence = Annotated[str, msgspec.Meta(max_length=SENTENCE_MAX, pattern=r"\A[^\0]*\Z")]
 Pem = Annotated[str, msgspec.Meta(max_length=8_000, pattern=r"\A[ -~\n]*\Z")]
 
 Sign = Callable[[bytes], str]
@@ -172,6 +174,25 @@ class ClockFacts(msgspec.Struct, frozen=True, kw_only=True):
     screens: Annotated[tuple[ScreenClock, ...], msgspec.Meta(max_length=50)] = ()
 
 
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a node that is not well, in words: another version may know other parts."""
+
+    state: Text  # warn, bad
+    code: Text = ""
+    name_en: Text = ""  # of the part, with its till
+    name_zh: Text = ""
+    en: Sentence = ""
+    zh: Sentence = ""
+
+    def name(self, language: str) -> str:
+        """The part's name; "" when the node sent no words."""
+        return self.name_zh if language.startswith("zh") else self.name_en
+
+    def sentence(self, language: str) -> str:
+        """What is the matter."""
+        return self.zh if language.startswith("zh") else self.en
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Every 15 s: how the node is."""
 
@@ -183,7 +204,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     acked: Count
     clk: Clk
     cursors: tuple[Cursor, ...] = ()
-    health: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}  # part -> ok or a code
+    health: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}  # part -> state and code
+    complaints: Annotated[dict[Text, Complaint], msgspec.Meta(max_length=64)] = {}  # the same, said
     disk_free: Count = 0
     unsynced: Count = 0
     version: Text = ""

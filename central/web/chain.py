@@ -56,11 +56,6 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         """Does it speak?"""
         return self.state == "online"
 
-    @property
-    def faults(self) -> dict[str, str]:
-        """Parts of the node that are not well: part -> code."""
-        return {part: code for part, code in self.report.health.items() if code != "ok"}
-
 
 class Refused(msgspec.Struct, frozen=True):
     """A message that was not taken, and why."""

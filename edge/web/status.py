@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from edge.health import Verdict
+from edge.verdict import Verdict
 from edge.web.clocks import clock_lines
 from edge.web.tongue import _
 from edge.web.visitor import shop

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import segno
 from markupsafe import Markup
 
-from edge.health import Verdict
+from edge.verdict import Verdict
 from edge.web.tongue import _
 from edge.web.visitor import shop, visitor
 from protocol.money import format_minor

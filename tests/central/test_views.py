@@ -9,7 +9,7 @@ from central.compose import HeadOffice
 from promotions.ruleset import compile_rules
 from protocol.errors import Corrupt, Refusal
 from protocol.node.tables import fork
-from protocol.wire import Clk, Heartbeat
+from protocol.wire import Clk, Complaint, Heartbeat
 from tests.central.conftest import TestClock
 from tests.central.shops import NOON, TZ, Shop
 
@@ -123,6 +123,24 @@ def test_alarms_say_what_and_what_to_do(
     assert [a.code for a in office.alarms.alarms()] == ["ALARM_BROKER"]
     _beat(office, "A", clk=Clk("unknown", 0, NOON), health={"printer": "PAPER_OUT"})
     assert _codes(office) == [("ALARM_CLOCK", "A"), ("ALARM_PORTS", "A")]
+    [ports] = [a for a in office.alarms.alarms() if a.code == "ALARM_PORTS"]
+    assert ports.sentence("en") == "A reports: printer: PAPER_OUT"  # all that an older shop says
+    paper = Complaint(
+        state="bad",
+        code="PAPER_OUT",
+        name_en="Printer 1",
+        name_zh="打印机 1",
+        en="No paper.",
+        zh="缺纸。",
+    )
+    _beat(office, "A", health={"printer/1": "bad PAPER_OUT"}, complaints={"printer/1": paper})
+    [ports] = [a for a in office.alarms.alarms() if a.code == "ALARM_PORTS"]
+    assert ports.sentence("en") == "A reports: Printer 1: No paper."
+    assert ports.sentence("zh") == "A 报告：打印机 1: 缺纸。"
+    with office.books.database.begin() as tx:  # kept by the version before
+        tx.execute(watching.shop_report.update().values(health='{"clock": "ok", "disk": "bad D"}'))
+        told = watching.reports(tx)["A"]
+    assert {part: one.code for part, one in told.complaints.items()} == {"disk": "D"}
     clock.forward(46_000)
     assert _codes(office) == [("ALARM_SILENT", "A"), ("ALARM_SILENT", "B")]
     _beat(office, "A")

@@ -222,7 +222,9 @@ def test_health_names_every_part(equipped: Shop, printer: VirtualPrinter) -> Non
     verdict = equipped.health.verdicts()[0]
     assert verdict.sentence("zh-CN")
     assert verdict.can_still("en") == "Selling goes on; receipts wait."
-    assert equipped.health.facts()["printer/1"].startswith("bad")
+    told = {one.part: one.complaint() for one in equipped.health.complaints()}["printer/1"]
+    assert (told.state, told.name("en"), told.name("zh-CN")) == ("bad", "Printer 1", "打印机 1")
+    assert told.sentence("zh-CN") == verdict.sentence("zh-CN")
     assert equipped.health.unsynced() > 0
 
 

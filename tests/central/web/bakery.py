@@ -23,7 +23,7 @@ from protocol.ledger import shelf
 from protocol.node.projecting import shelf_proof
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
-from protocol.wire import Clk, Cursor, Heartbeat
+from protocol.wire import Clk, Complaint, Cursor, Heartbeat
 from tests.builders import StillClock, draft
 from tests.servers import free_port
 
@@ -321,8 +321,8 @@ class Shop:
         self.say(sale, body, at_ms, cashier)
         return sale
 
-    def beat(self, *, now_ms: int, head: int | None = None) -> None:
-        """Report as alive."""
+    def beat(self, *, now_ms: int, head: int | None = None, **ill: Complaint) -> None:
+        """Report as alive; what is ill as `screen_1=...`."""
         with self.office.books.database.begin() as tx:
             held = SqlRecords(tx).head(self.stream).seq
             heart = Heartbeat(
@@ -333,7 +333,7 @@ class Shop:
                 acked=held,
                 clk=Clk(state="trusted", u_ms=240, at_ms=now_ms + 180),
                 cursors=(Cursor(stream=ALL, epoch="", upto=9, hash=""),),
-                health={"printer": "ok", "clock": "ok", "disk": "ok"},
+                complaints={part.replace("_", "/"): one for part, one in ill.items()},
                 version="0.1.0",
             )
             watching.beat(tx, heart, now_ms=now_ms)

@@ -9,6 +9,7 @@ import pytest
 
 from central.compose import HeadOffice
 from protocol.errors import Corrupt
+from protocol.wire import Complaint
 from tests.central.web import bakery
 from tests.central.web.bakery import EVENING_MS, Shop
 from tests.central.web.conftest import Person
@@ -340,6 +341,30 @@ def test_health_shows_what_was_refused_and_parked(office: HeadOffice, person: Wh
     assert "MESSAGE_UNREADABLE" in page
     assert "South Gate" in page
     assert "Agree" in page
+
+
+def test_health_names_the_parts_of_a_shop_in_the_readers_language(
+    office: HeadOffice, shops: dict[str, Shop], person: Who
+) -> None:
+    zone = Complaint(
+        state="warn",
+        code="HEALTH_SCREEN_ZONE",
+        name_en="Browser clock at till 1",
+        name_zh="收银台浏览器时钟 1",
+        en="Another <time> zone.",
+        zh="时区不同。",
+    )
+    shops["north"].beat(now_ms=EVENING_MS, screen_1=zone)
+    page = person("qian").get("/health?lang=en")
+    assert "Browser clock at till 1" in page
+    assert "Another &lt;time&gt; zone." in page
+    assert "All well" in page
+    assert not any(key in page for key in ("screen/1", "HEALTH_SCREEN_ZONE"))
+    page = person("qian").get("/health?lang=zh")
+    assert "收银台浏览器时钟 1" in page
+    assert "时区不同。" in page
+    person("qian").get("/health?lang=en")
+    shops["north"].beat(now_ms=EVENING_MS)
 
 
 def test_a_gift_of_stock_below_zero_is_said(person: Who, shops: dict[str, Shop]) -> None:
