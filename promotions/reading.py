@@ -14,6 +14,7 @@ from promotions.figures import FIGURE_MAX, Ratio, milli, ratio_of_percent, whole
 
 TEXT_MAX = 200
 LIST_MAX = 10_000
+NOTHING = "nothing"
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -23,18 +24,23 @@ class Fault(msgspec.Struct, frozen=True):
     found: str
     expected: str
 
-    def sentence(self, language: str = "en") -> str:
-        """The fault for people; `expected` holds both languages, parted by " | "."""
+    def words(self, language: str = "en") -> str:
+        """What is wrong, without the place; `expected` holds both languages, parted by " | "."""
         english, _, chinese = self.expected.partition(" | ")
         if language.startswith("zh"):
-            return f"{self.path}：现为 {self.found}，应为{chinese or english}。"
-        return f"{self.path}: found {self.found}, expected {english}."
+            found = "空" if self.found == NOTHING else self.found
+            return f"现为 {found}，应为{chinese or english}。"
+        return f"found {self.found}, expected {english}."
+
+    def sentence(self, language: str = "en") -> str:
+        """The fault for people, its place first."""
+        return f"{self.path}{'：' if language.startswith('zh') else ': '}{self.words(language)}"
 
 
 def shown(found: object) -> str:
     """What was found, short enough for a sentence."""
-    if found is None:
-        return "nothing"
+    if found in (None, ""):
+        return NOTHING
     text = found if isinstance(found, str) else repr(found)
     return text if len(text) <= 60 else text[:57] + "..."
 

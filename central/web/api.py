@@ -142,6 +142,7 @@ def check(body: s.RuleDocument) -> dict[str, Any]:
                 "path": fault.path,
                 "found": fault.found,
                 "expected": fault.expected,
+                "words": fault.words(language()),
                 "sentence": fault.sentence(language()),
             }
             for fault in faults

@@ -102,6 +102,7 @@ class RuleFault(BaseModel):
     path: str
     found: str
     expected: str
+    words: str
     sentence: str
 
 

@@ -35,6 +35,15 @@ def test_a_rule_with_a_name_and_a_note():
     assert parse(LINE).title("en") == "R"
 
 
+def test_what_is_missing_is_said_in_the_readers_language():
+    for document in ({**LINE, "id": ""}, {k: v for k, v in LINE.items() if k != "id"}):
+        with pytest.raises(RuleFaults) as caught:
+            parse(document)
+        (fault,) = caught.value.faults
+        assert fault.sentence("en").startswith("id: found nothing, expected a text")
+        assert fault.sentence("zh-CN").startswith("id：现为 空，应为")
+
+
 def test_every_fault_at_once():
     document = {
         "id": "R",

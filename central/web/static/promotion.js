@@ -209,16 +209,19 @@ function fromText() {
     checkSoon();
   } catch (fault) {
     mark(false);
-    tell([{ path: "JSON", sentence: fault.message }]);
+    tell([{ path: "JSON", words: fault.message }]);
   }
 }
 
-function tell(found) {
+/** A draft without an id is new, not wrong: its other faults count, and what is missing is said. */
+function tell(all) {
   const body = faults.querySelector("[data-faults]");
+  const unnamed = !ruleId.value.trim();
+  const found = unnamed ? all.filter((one) => one.path !== "id") : all;
   if (!found.length) {
     const fine = document.createElement("p");
-    fine.className = "fine";
-    fine.textContent = faults.dataset.clean;
+    fine.className = unnamed ? "muted" : "fine";
+    fine.textContent = unnamed ? faults.dataset.unnamed : faults.dataset.clean;
     body.replaceChildren(fine);
     return;
   }
@@ -228,7 +231,7 @@ function tell(found) {
     const row = document.createElement("li");
     const place = document.createElement("code");
     place.textContent = one.path;
-    row.append(place, ` ${one.sentence}`);
+    row.append(place, ` ${one.words}`);
     rows.append(row);
   }
   body.replaceChildren(rows);

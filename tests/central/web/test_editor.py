@@ -161,6 +161,16 @@ def test_when_where_and_beside_others(editor: Page) -> None:
     assert "channels" not in _document(editor)["when"]
 
 
+def test_a_draft_without_an_id_is_new_and_not_wrong(editor: Page) -> None:
+    editor.get_by_label("Pastry", exact=True).check()
+    expect(editor.locator("#faults .fine")).to_be_visible()
+    editor.fill("#f-rule", "")
+    expect(editor.locator("#faults .muted")).to_contain_text("Give it an id")
+    expect(editor.locator("#faults li")).to_have_count(0)
+    editor.fill("#f-percent", "700")
+    expect(editor.locator("#faults code")).to_have_text("percent")
+
+
 def test_a_field_that_shops_do_not_fill_is_refused_by_name(editor: Page) -> None:
     rule = {**_document(editor), "select": {"all": True}, "when": {"members": ["gold"]}}
     editor.fill("#f-text", json.dumps(rule))
