@@ -17,7 +17,9 @@ from central.tables import certificate, reprice_result
 from protocol.clock import DAY_MS, HOUR_MS
 from protocol.clockstatus import status_of
 from protocol.errors import define
+from protocol.ids import shop_stream
 from protocol.node.certificates import read_held
+from protocol.node.sqljournal import SqlRecords
 from protocol.node.tables import READ, digest_check, parked, refused
 from protocol.wire import Complaint
 
@@ -119,6 +121,19 @@ define(
             "Ask the shop to look at its health page.",
             "请让门店查看健康页面。",
         ),
+        "ALARM_PRUNED": (
+            "Head office holds the journal of {store} up to event {have}; the shop holds it from "
+            "{low} on. A backup older than 35 days was restored here. {store} goes on selling and "
+            "keeps everything; its figures here stand still. Other shops are not concerned.",
+            "总部保存的 {store} 日志到第 {have} 条，而门店只保存第 {low} 条及之后的记录："
+            "此处恢复的备份超过 35 天。{store} 可照常销售并保留全部数据，"
+            "但此处数据不再更新。其他门店不受影响。",
+        ),
+        "ALARM_PRUNED_DO": (
+            "Restore a newer backup of head office, one that reaches event {low} of {store}. "
+            "Everything after it comes by itself.",
+            "请恢复较新的总部备份，须包含 {store} 的第 {low} 条。之后的数据会自动补齐。",
+        ),
         "ALARM_BROKER": (
             "The message broker at {address} does not answer head office.",
             "消息服务器 {address} 没有响应总部。",
@@ -149,6 +164,16 @@ def _forks(connection: Connection, _now: int) -> Iterable[Alarm]:
     for stream, count, at_ms in speaking_clones(connection):
         params = {"stream": stream, "count": str(count)}
         yield Alarm(code="ALARM_CLONE", level="bad", subject=stream, at_ms=at_ms, params=params)
+
+
+def _pruned(connection: Connection, now: int) -> Iterable[Alarm]:
+    """Shops that hold only what follows on what is missing here."""
+    records = SqlRecords(connection)
+    for store, low in sorted(watching.lows(connection).items()):
+        have = records.head(shop_stream(store)).seq
+        if have + 1 < low:
+            params = {"store": store, "have": str(have), "low": str(low)}
+            yield Alarm(code="ALARM_PRUNED", level="bad", subject=store, at_ms=now, params=params)
 
 
 def _digests(connection: Connection, _now: int) -> Iterable[Alarm]:
@@ -325,6 +350,7 @@ def _backups(desk: Desk, now: int) -> Iterable[Alarm]:
 
 LOOKS: Final[tuple[Look, ...]] = (
     _forks,
+    _pruned,
     _digests,
     _parked,
     _refused,

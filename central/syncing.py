@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import select
 
 from central import watching
+from central.manifests import Manifests
 from central.recording import Desk
 from central.sharing import Share
 from protocol import wire
@@ -33,6 +34,7 @@ from protocol.wire import (
     CertificateRequest,
     Heartbeat,
     Hello,
+    Manifest,
     Request,
     StockFigures,
 )
@@ -168,7 +170,8 @@ class Syncing:
         self.replicator.on_message = self._message
         self.replicator.on_ack = self._acked
         self.replicator.on_tick = self._tick
-        self.replicator.on_link = lambda up: hub.publish("link", {"broker": up})
+        self.replicator.on_link = self._link
+        self._manifests = Manifests(books, key, clock)
         books.listeners.append(self._recorded)
 
     def _side(self) -> Side:
@@ -273,6 +276,17 @@ class Syncing:
 
     # -- in the replication thread ----------------------------------------------------------
 
+    def _link(self, up: bool) -> None:  # noqa: FBT001 - a callback
+        self._manifests.linked()
+        self._hub.publish("link", {"broker": up})
+
+    def _shared(self) -> set[str]:
+        return {str(ALL), *(zone_stream(shop.zone) for shop in self._known().values())}
+
+    def _tell_of(self, made: Manifest) -> bool:
+        topic = self._topics.manifest(made.stream)
+        return self.replicator.publish(topic, made, qos=1, retain=True)
+
     def _hello(self, peer: str, hello: Hello) -> None:
         with self._books.database.begin() as tx:
             watching.greeted(tx, hello, now_ms=self._clock.read().at_ms)
@@ -369,6 +383,8 @@ class Syncing:
             self._renew_at = now_s
             own()  # a new certificate in time; the next connection shows it
         leads = self._share is None or self._share.leads
+        if leads and self.replicator.link.up:
+            self._manifests.look(now_s, self._shared, self._tell_of)
         if leads and now_s - self._beacon_at >= BEACON_S and self.replicator.link.up:
             self._beacon_at = now_s
             if status_of(self._clock).contested:  # nobody may follow a time that is disputed

@@ -3,6 +3,7 @@
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, MetaData, Table, Text, select
 
+from protocol.ids import shop_stream
 from protocol.node.sqljournal import upsert
 from protocol.wire import ClockFacts, Complaint, Heartbeat, Hello
 
@@ -34,7 +35,12 @@ shop_clock = Table(  # a table of its own: a cache that older databases do not h
     Column("store", Text, primary_key=True),
     Column("facts", Text, nullable=False),  # JSON: protocol.wire.ClockFacts
 )
-
+shop_low = Table(  # likewise; only of shops whose books begin later
+    "shop_low",
+    watch,
+    Column("store", Text, primary_key=True),
+    Column("low", BigInteger, nullable=False),  # the oldest event of its journal that it holds
+)
 
 ingest_worker = Table(
     "ingest_worker",
@@ -154,6 +160,18 @@ def greeted(tx: Connection, hello: Hello, *, now_ms: int) -> None:
             "head": max((c.upto for c in hello.heads), default=0),
         }
     _write(tx, hello.node, values)
+    low = hello.low.get(shop_stream(hello.node), 1)
+    if hello.alive:
+        statement = upsert(tx, shop_low).on_conflict_do_update(
+            index_elements=["store"], set_={"low": low}
+        )
+        tx.execute(statement, {"store": hello.node, "low": low})
+
+
+def lows(connection: Connection) -> dict[str, int]:
+    """Store -> the oldest event of its journal that it holds; only those that do not hold all."""
+    rows = connection.execute(select(shop_low.c.store, shop_low.c.low).where(shop_low.c.low > 1))
+    return {str(store): int(low) for store, low in rows}
 
 
 def _parts(heart: Heartbeat) -> dict[str, Complaint]:

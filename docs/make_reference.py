@@ -31,6 +31,7 @@ MESSAGES = (
     ("Batch", "`journal`", "yes"),
     ("Ack", "`ack`", "yes"),
     ("Hello", "`state`", "yes"),
+    ("Manifest", "`manifest`", "yes"),
     ("Heartbeat", "`hb`", "no"),
     ("Request", "`req`", "no"),
     ("StockFigures", "`stock`, `rsp`", "no"),

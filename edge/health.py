@@ -28,6 +28,7 @@ from protocol.clock import DAY_MS
 from protocol.clockstatus import status_of
 from protocol.errors import TillmeshError, define
 from protocol.node.tables import fork, parked, refused
+from protocol.replication import PRUNED
 
 QUEUE_WARN: Final = 200
 DOUBT_MIN: Final = 5  # no customer takes so long
@@ -68,6 +69,13 @@ define(
         "HEALTH_STOPPED": (
             "Head office does not take this shop's records: {detail}.",
             "总部拒收本店记录：{detail}。",
+        ),
+        "HEALTH_PRUNED": (
+            "Head office was set back further than this shop remembers, and takes no more of its "
+            "records. Selling goes on and everything is kept. Head office must restore a newer "
+            "backup.",
+            "总部恢复的备份过旧，早于本店保存的记录，暂时无法接收本店数据。"
+            "可照常销售，数据均已保留。请总部恢复较新的备份。",
         ),
         "HEALTH_CLONED": (
             "Another machine uses this shop's name. Call your operator now.",
@@ -267,7 +275,9 @@ class Health:
             why = _say("HEALTH_BROKER", address=f"{mqtt.host}:{mqtt.port}")
             found.append(verdict("broker", "warn", why))
         if link.stopped:
-            why = _say("HEALTH_STOPPED", detail=link.stopped[:120])
+            pruned = link.stopped == PRUNED
+            told = {} if pruned else {"detail": link.stopped[:120]}
+            why = _say("HEALTH_PRUNED" if pruned else "HEALTH_STOPPED", **told)
             found.append(verdict("central", "bad", why))
         elif link.central_up:
             found.append(verdict("central", "ok"))

@@ -33,6 +33,7 @@ from protocol.wire import (
     Complaint,
     Heartbeat,
     Hello,
+    Manifest,
     Request,
     StockFigures,
 )
@@ -91,6 +92,7 @@ class Syncing:
         self._heard_ms = 0
         self._beat_at = 0.0
         self._lacks = ""
+        self._heads: dict[str, Manifest] = {}  # of the shared streams, as last told
         self._acked_seq = self._acked_before()
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
         self.replicator = Replicator(
@@ -222,6 +224,8 @@ class Syncing:
     def _message(self, topic: Topic, message: Message) -> None:
         if topic.leaf == "clock":
             self._beacon(wire.decode(Beacon, message.payload))
+        elif topic.leaf == "manifest":
+            self._told_of(wire.decode(Manifest, message.payload))
         elif topic.leaf == "cert":
             self._renewed(wire.decode(CertificateAnswer, message.payload))
         elif topic.leaf in {"stock", "rsp"}:
@@ -239,6 +243,21 @@ class Syncing:
         self._heard()
         if isinstance(self._clock, NtpClock) and beacon.clk.state in {"trusted", "holdover"}:
             self._clock.take_beacon(beacon.clk.at_ms, beacon.clk.u_ms)
+
+    def _told_of(self, made: Manifest) -> None:
+        """Keep how far head office is, for whoever asks how far behind this shop is."""
+        public = self._settings.central_public_key
+        wire.check_signature(
+            made, lambda data, sig: signing.check(public, data, sig), stream=made.stream
+        )
+        self._heads[made.stream] = made
+
+    def behind(self) -> int:
+        """Events of the shared streams that head office has and this shop lacks, at least."""
+        with self._books.database.reading() as connection:
+            records = SqlRecords(connection)
+            told = [(m.seq, records.head(stream).seq) for stream, m in self._heads.copy().items()]
+        return sum(max(0, seq - ours) for seq, ours in told)
 
     def _renewed(self, answer: CertificateAnswer) -> None:
         public = self._settings.central_public_key

@@ -26,6 +26,7 @@ from protocol.wire import BATCH_EVENTS_MAX, PROTOCOL, Batch, Cursor
 WINDOW_BATCHES_MAX = 4
 RTO_MS_MIN = 2_000
 RTO_MS_MAX = 60_000
+PRUNED = "PRUNED"  # why a stream stands still: the follower lacks what is not held any more
 SESSIONS_OVER_MAX = 64  # remembered per peer
 
 
@@ -54,6 +55,10 @@ class Records(Protocol):
 
     def epoch_parent_seq(self, stream: str, seq: int) -> int:
         """The parent's sequence of the epoch that holds `seq` on the main line; 0 at the origin."""
+        ...
+
+    def low(self, stream: str) -> int:
+        """Events up to here are in a sealed snapshot alone; 0 when all are held."""
         ...
 
 
@@ -122,7 +127,7 @@ def judge(batch: Batch, records: Records) -> Verdict:
         return Known(parent)  # not the cursor: it may stand on a branch that the sender lacks
     if fresh == 0 and parent != ORIGIN and records.find(batch.stream, parent.hash) != parent:
         return Gap(cursor)
-    if fresh == 0 and parent == ORIGIN and records.hash_at(batch.stream, 1) is None:
+    if parent.seq < records.low(batch.stream):
         return Gap(cursor)  # our books begin later: what comes from before is in a snapshot
     fork = parent != cursor and records.has_child(batch.stream, parent)
     if fork and records.taken(batch.stream, placed[fresh].position):
@@ -160,12 +165,13 @@ class Sender:
         self.resends = 0
         self._srtt_ms: float | None = None
         self._retreat: int | None = None
+        self._last_offer = False  # retreated to the oldest event that is held
         self._again_ms = 0
 
     def greet(self, cursor: Cursor, records: Records) -> None:
         """The follower said how far it is; start from there, whatever was under way before."""
         self.greeted, self.stopped = True, ""
-        self.rto_ms, self._retreat = RTO_MS_MIN, None
+        self.rto_ms, self._retreat, self._last_offer = RTO_MS_MIN, None, False
         self._go_to(cursor, records)
 
     def on_ack(self, now_ms: int, cursor: Cursor, records: Records) -> bool:
@@ -180,15 +186,16 @@ class Sender:
             return False  # said to a copy of this machine
         if cursor.status in {"refused", "stale_epoch"}:
             # Perhaps it was only altered on its way, by whoever can write to the broker.
-            self.stopped = cursor.reason or cursor.status
-            self._again_ms = now_ms + RTO_MS_MAX
-            self.flights.clear()
+            self._stop(now_ms, cursor.reason or cursor.status)
             return False
         if cursor.status == "busy":
             self.window = max(1, self.window // 2)
             return False
         before = self.acked
         if cursor.status == "gap":
+            if self._last_offer:
+                self._stop(now_ms, PRUNED)  # it was offered all that there is
+                return False
             self._go_to(cursor, records)
             return self.acked != before
         if cursor.upto <= self.acked.seq:
@@ -200,10 +207,15 @@ class Sender:
         self._land(now_ms, cursor)
         return True
 
+    def _stop(self, now_ms: int, why: str) -> None:
+        self.stopped = why
+        self._again_ms = now_ms + RTO_MS_MAX
+        self.flights.clear()
+
     def _land(self, now_ms: int, cursor: Cursor) -> None:
         self.acked = Position(cursor.epoch, cursor.upto, cursor.hash)
         self.sent_seq = max(self.sent_seq, cursor.upto)
-        self._retreat = None
+        self._retreat, self._last_offer = None, False
         while self.flights and self.flights[0].last_seq <= cursor.upto:
             rtt_ms = now_ms - self.flights.popleft().sent_ms
             old = self._srtt_ms
@@ -214,13 +226,13 @@ class Sender:
         """Start again after the follower's place, or where its line and ours must have parted."""
         self.flights.clear()
         ours = ORIGIN.hash if cursor.upto == 0 else records.hash_at(self.stream, cursor.upto)
-        if ours == cursor.hash:
+        if ours == cursor.hash and cursor.upto >= records.low(self.stream):
             self.acked = Position(cursor.epoch, cursor.upto, cursor.hash)
-            self.sent_seq, self._retreat = cursor.upto, None
+            self.sent_seq, self._retreat, self._last_offer = cursor.upto, None, False
             return
         # It stands on a branch that we lack, or ahead of us (it will give back what we lost). Offer
-        # our line from the start of an epoch, and one epoch further back while it finds a gap;
-        # what it knows or takes of our line it acknowledges on our line.
+        # our line from the start of an epoch, and one epoch further back while it finds a gap, but
+        # nothing that is not held; what it knows or takes of our line it acknowledges on our line.
         self.acked = ORIGIN
         if self._retreat is None:
             self._retreat = self._epoch_start(
@@ -229,9 +241,11 @@ class Sender:
         elif cursor.status == "gap":
             self._retreat = self._epoch_start(self._retreat, records)
         self.sent_seq = self._retreat
+        self._last_offer = 0 < self._retreat == records.low(self.stream)
 
     def _epoch_start(self, seq: int, records: Records) -> int:
-        return records.epoch_parent_seq(self.stream, seq) if seq else 0
+        start = records.epoch_parent_seq(self.stream, seq) if seq else 0
+        return max(start, records.low(self.stream))
 
     def in_flight(self) -> int:
         """Events sent and not acknowledged."""
@@ -241,7 +255,8 @@ class Sender:
         """Read after this sequence and send it now; None when nothing may or need be sent."""
         if not self.greeted or self.stopped or head_seq <= self.sent_seq:
             return None
-        if len(self.flights) >= self.window or self.in_flight() >= self.credit:
+        window = 1 if self._last_offer else self.window  # a gap then says what it seems to
+        if len(self.flights) >= window or self.in_flight() >= self.credit:
             return None
         return self.sent_seq
 

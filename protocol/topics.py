@@ -4,6 +4,7 @@
     pos/1/{chain}/dn/{store}/ack|journal|cmd|rsp|state|cert       head office answers one shop
     pos/1/{chain}/hq/{worker}/state                               one of several ingest workers
     pos/1/{chain}/all/journal|state|clock                         head office speaks to all
+    pos/1/{chain}/all/manifest/{stream}                           how far a shared stream is
     pos/1/{chain}/zone/{zone}/journal                             live tail of a zone's prices
     pos/1/{chain}/grp/{group}/stock                               stock figures among neighbours
 
@@ -14,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from protocol.ids import is_id
+from protocol.ids import ALL, is_id, zone_stream
 
 VERSION = 1
 SHARDS = 64
@@ -52,6 +53,10 @@ class Topics:
         """What head office says to everybody: journal, state, clock."""
         return f"{self._root}/all/{leaf}"
 
+    def manifest(self, stream: str) -> str:
+        """How far a shared stream is, retained."""
+        return f"{self._root}/all/manifest/{stream}"
+
     def zone(self, zone: str, leaf: str = "journal") -> str:
         """The live tail of a price zone."""
         return f"{self._root}/zone/{zone}/{leaf}"
@@ -76,6 +81,8 @@ class Topics:
         return [
             f"{self._root}/dn/{store}/+",
             f"{self._root}/all/+",
+            self.manifest(ALL),
+            self.manifest(zone_stream(zone)),
             self.zone(zone),
             self.group(group),
         ]
@@ -100,7 +107,9 @@ class Topics:
                 return Topic("up", store, leaf)
             case [("dn" | "zone" | "grp") as branch, name, leaf]:
                 return Topic(branch, name, leaf)
-            case ["all", leaf]:
+            case ["all", leaf] | ["all", "manifest" as leaf, "all"]:
+                return Topic("all", "", leaf)
+            case ["all", "manifest" as leaf, "zone", _]:
                 return Topic("all", "", leaf)
             case _:
                 return None

@@ -129,22 +129,48 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     cursors: tuple[Cursor, ...]  # streams this node follows
     version: Text = ""
     now: Count = 0
+    low: Annotated[dict[Text, Count], msgspec.Meta(max_length=8)] = {}
+    sig: Text = ""
+
+    def signed_part(self) -> bytes:
+        """The bytes under the signature; without `low` when there is none, as older peers sign.
+
+        `low`: stream -> the oldest event that this node still holds, where it does not hold all.
+        """
+        whole = (
+            self.p,
+            self.alive,
+            self.node,
+            self.sess,
+            self.epoch,
+            self.heads,
+            self.cursors,
+            self.version,
+            self.now,
+        )
+        return _encode((*whole, sorted(self.low.items())) if self.low else whole)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a shared stream of head office is; retained, so that whoever comes late can tell.
+
+    Snapshots are made for one shop when it asks: `ask` is where, and its seal says size and hash.
+    """
+
+    p: Number = PROTOCOL
+    node: Text
+    epoch: Text
+    stream: Text
+    seq: Count
+    hash: Text
+    now: Count
+    ask: Text  # path on head office's HTTPS, with {store} for the shop's id
     sig: Text = ""
 
     def signed_part(self) -> bytes:
         """The bytes under the signature."""
         return _encode(
-            (
-                self.p,
-                self.alive,
-                self.node,
-                self.sess,
-                self.epoch,
-                self.heads,
-                self.cursors,
-                self.version,
-                self.now,
-            )
+            (self.p, self.node, self.epoch, self.stream, self.seq, self.hash, self.now, self.ask)
         )
 
 
@@ -271,12 +297,13 @@ class CertificateAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return _encode((self.p, self.node, self.certificate))
 
 
-Signed = Batch | Ack | Hello | Beacon | CertificateRequest | CertificateAnswer
+Signed = Batch | Ack | Hello | Manifest | Beacon | CertificateRequest | CertificateAnswer
 M = TypeVar(
     "M",
     Batch,
     Ack,
     Hello,
+    Manifest,
     Heartbeat,
     StockFigures,
     Request,
@@ -284,7 +311,7 @@ M = TypeVar(
     CertificateRequest,
     CertificateAnswer,
 )
-S = TypeVar("S", Batch, Ack, Hello, Beacon, CertificateRequest, CertificateAnswer)
+S = TypeVar("S", Batch, Ack, Hello, Manifest, Beacon, CertificateRequest, CertificateAnswer)
 
 _encode = msgspec.json.Encoder().encode
 _DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
@@ -293,6 +320,7 @@ _DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
         Batch,
         Ack,
         Hello,
+        Manifest,
         Heartbeat,
         StockFigures,
         Request,

@@ -136,7 +136,7 @@ def test_every_topic_is_documented() -> None:
     wanted |= {topics.dn("S1", leaf) for leaf in ("ack", "journal", "cmd", "rsp", "cert")}
     wanted |= {topics.all(leaf) for leaf in ("journal", "state", "clock")}
     wanted |= {topics.zone("{zone}"), topics.group("{group}")}
-    wanted |= {topics.worker("{worker}"), topics.dn("S1", "state")}
+    wanted |= {topics.worker("{worker}"), topics.dn("S1", "state"), topics.manifest("{stream}")}
     wanted = {re.sub(r"/up/\d+/S1/", "/up/{shard}/{store}/", t) for t in wanted}
     assert {t.replace("/dn/S1/", "/dn/{store}/") for t in wanted} == shown
 

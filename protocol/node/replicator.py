@@ -202,6 +202,7 @@ class Replicator:
             records = SqlRecords(connection)
             heads = tuple(cursor_at(s, records.head(s)) for s in self.side.writes())
             cursors = tuple(cursor_at(s, records.head(s)) for s in self.side.follows())
+            lows = {c.stream: low + 1 for c in heads if (low := records.low(c.stream))}
         hello = Hello(
             node=self.side.node,
             sess=self.session,
@@ -209,6 +210,7 @@ class Replicator:
             alive=alive,
             heads=heads,
             cursors=cursors,
+            low=lows,
             now=self.clock.read().at_ms,
         )
         return wire.sign(hello, self.key.sign)
@@ -235,9 +237,11 @@ class Replicator:
     def _publish(self, topic: str, message: msgspec.Struct, *, retain: bool = False) -> bool:
         return self.link.publish(topic, wire.encode(message), retain=retain)
 
-    def publish(self, topic: str, message: msgspec.Struct, *, qos: int = 0) -> bool:
+    def publish(
+        self, topic: str, message: msgspec.Struct, *, qos: int = 0, retain: bool = False
+    ) -> bool:
         """Say something that nobody acknowledges (heartbeat, figures, beacon)."""
-        return self.link.publish(topic, wire.encode(message), qos=qos)
+        return self.link.publish(topic, wire.encode(message), qos=qos, retain=retain)
 
     # -- listening --------------------------------------------------------------------------
 

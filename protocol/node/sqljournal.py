@@ -157,6 +157,10 @@ class SqlRecords:
         ).first()
         return Position(*row) if row else ORIGIN
 
+    def low(self, stream: str) -> int:
+        """The sequence of the base."""
+        return self.base(stream).seq
+
     def has_child(self, stream: str, position: Position) -> bool:
         """Does any event follow this one?"""
         rows = self._connection.execute(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from protocol.errors import Corrupt
 from protocol.journal import ORIGIN, Position, Stored
 from protocol.replication import (
+    PRUNED,
     RTO_MS_MAX,
     RTO_MS_MIN,
     WINDOW_BATCHES_MAX,
@@ -339,6 +340,69 @@ def test_a_follower_that_lost_everything_starts_anew() -> None:
     assert sender.due(14) == 0
     empty = greeted(holding([], node="a"), TRUNK[3].position)
     assert empty.due(0) is None
+
+
+# -- books that begin later ---------------------------------------------------------------------
+
+
+def pruned(events: list[Stored], low: int) -> ListStore:
+    """A shop that holds only what comes after `low`."""
+    shop = holding(events, node="a")
+    assert shop.prune(S, events[low - 1].position) == low
+    return shop
+
+
+def test_nothing_is_offered_from_below_what_is_held() -> None:
+    shop = pruned(WHOLE, 6)
+    assert greeted(shop, TRUNK[8].position).due(14) == 9
+    assert greeted(shop, TRUNK[5].position).due(14) == 6
+    for behind in (ORIGIN, TRUNK[3].position):
+        sender = greeted(shop, behind)
+        assert (sender.acked, sender.due(14)) == (ORIGIN, 6)
+
+
+def test_a_follower_that_lacks_what_was_pruned_is_told_once_a_minute_and_no_more() -> None:
+    shop, central = pruned(WHOLE, 6), holding(TRUNK[:4])
+    sender = greeted(shop, central.head(S))
+    for minute in range(3):
+        now = minute * RTO_MS_MAX
+        sender.tick(now)
+        assert sender.due(14) == 6
+        sender.sent(now, 8)
+        assert sender.due(14) is None, "one offer, so that the answer is about it"
+        verdict = judge(make_batch(WHOLE[6:8], prev=WHOLE[5].position.hash), central)
+        assert verdict == Gap(central.head(S))
+        assert not sender.on_ack(now, told(central.head(S), status="gap"), shop)
+        assert sender.stopped == PRUNED
+        for later in range(1, RTO_MS_MAX, 7_000):
+            assert not sender.tick(now + later)
+            assert sender.due(14) is None
+    newer = holding(TRUNK[:8])  # a newer backup was restored: its greeting goes on
+    sender.on_ack(0, told(newer.head(S), status="welcome"), shop)
+    assert (sender.stopped, sender.due(14), sender.acked) == ("", 8, newer.head(S))
+
+
+def test_a_follower_whose_other_branch_is_short_takes_what_it_can_place() -> None:
+    """Its head lies below what we hold, and yet it has our line: on a side branch."""
+    mine, theirs = WHOLE[:8], branch(S, [received("x")], after=TRUNK[3].position, epoch=EPOCHS[4])
+    central = holding(TRUNK[:4])
+    with central.begin() as tx:
+        tx.keep(Accepted(TRUNK[3].position, tuple(mine[4:]), mine[-1].position, fork=False))
+        tx.keep(Accepted(TRUNK[3].position, tuple(theirs), theirs[-1].position, fork=True))
+    shop = pruned(WHOLE, 7)
+    sender = greeted(shop, central.head(S))
+    assert central.head(S).seq < 7 == sender.due(14)
+    batch = make_batch(WHOLE[7:9], prev=WHOLE[6].position.hash)
+    assert isinstance(judge(batch, central), Accepted)
+
+
+@given(st.integers(1, 14), st.integers(0, 13), st.integers(1, 14))
+def test_what_begins_below_the_books_is_a_gap_or_known(low: int, first: int, size: int) -> None:
+    shop = pruned(WHOLE, low)
+    events = cut(WHOLE[first : first + size], events_max=size, bytes_max=10**6)
+    prev = WHOLE[first - 1].position.hash if first else "0" * 64
+    verdict = judge(make_batch(events, prev=prev), shop)
+    assert verdict in (Known(events[-1].position), Gap(shop.head(S)))
 
 
 # -- shared tails -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protocol import wire
 from protocol.errors import Corrupt
 from protocol.node import signing
-from protocol.wire import Ack, Batch, Beacon, Clk, Cursor, Heartbeat, Hello, StockFigures
+from protocol.wire import Ack, Batch, Beacon, Clk, Cursor, Heartbeat, Hello, Manifest, StockFigures
 from tests.builders import EPOCHS, branch, received
 
 CLK = Clk("trusted", 5, 1_793_500_000_000)
@@ -30,11 +30,15 @@ BATCH = Batch(
 )
 ACK = Ack(node="a", sess="s", now=5, cursors=(CURSOR,))
 HELLO = Hello(node="a", sess="s", epoch=EPOCHS[0], heads=(CURSOR,), cursors=(), version="1")
+LOW = msgspec.structs.replace(HELLO, low={"shop/a": 3})
+MANIFEST = Manifest(
+    node="central", epoch=EPOCHS[0], stream="all", seq=3, hash="a" * 64, now=5, ask="/node"
+)
 BEACON = Beacon(node="central", clk=CLK)
 BEAT = Heartbeat(node="a", sess="s", now=1, head=1, acked=0, clk=CLK, health={"printer": "ok"})
 FIGURES = StockFigures(store="a", epoch=EPOCHS[0], upto=1, at=1, figures=(("bun", 5),))
-KINDS = [Batch, Ack, Hello, Heartbeat, StockFigures, Beacon]
-MESSAGES: list[Any] = [BATCH, ACK, HELLO, BEAT, FIGURES, BEACON]
+KINDS = [Batch, Ack, Hello, Manifest, Heartbeat, StockFigures, Beacon]
+MESSAGES: list[Any] = [BATCH, ACK, HELLO, LOW, MANIFEST, BEAT, FIGURES, BEACON]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
@@ -115,6 +119,8 @@ def _other(value: Any) -> Any:
             return value + "x"
         case tuple():
             return (*value, *(value or (CURSOR,)))
+        case dict():
+            return {**value, "zone/z": 9}
         case msgspec.Struct():
             name = value.__struct_fields__[-1]
             return msgspec.structs.replace(value, **{name: _other(getattr(value, name))})
@@ -126,7 +132,7 @@ def _fields(message: Any) -> list[str]:
     return [f for f in message.__struct_fields__ if f not in {"sig", "events"}]
 
 
-SIGNED: list[Any] = [BATCH, ACK, HELLO, BEACON]
+SIGNED: list[Any] = [BATCH, ACK, HELLO, LOW, MANIFEST, BEACON]
 CASES = [(m, f) for m in SIGNED for f in _fields(m)]
 
 
@@ -157,6 +163,14 @@ def test_no_two_kinds_of_message_share_a_signature() -> None:
     assert len(set(parts)) == len(parts)
     shapes = {len(msgspec.json.decode(p)) for p in parts}
     assert len(shapes) >= len(parts) - 1
+
+
+def test_a_hello_without_low_is_signed_as_by_older_peers() -> None:
+    """They know nothing of it: what they sign and check has nine parts."""
+    assert len(msgspec.json.decode(HELLO.signed_part())) == 9
+    older = msgspec.json.decode(wire.encode(HELLO))
+    del older["low"]
+    assert wire.decode(Hello, msgspec.json.encode(older)) == HELLO
 
 
 def test_keys_sign_and_strangers_do_not(tmp_path: Any) -> None:

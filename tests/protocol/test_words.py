@@ -93,9 +93,11 @@ def test_subscriptions_cover_what_the_other_side_says() -> None:
     for leaf in ("state", "journal", "hb", "req", "ack"):
         assert any(_matches(p, t.up("s1", leaf)) for p in t.for_central())
     shop = t.for_store("s1", "z", "g")
-    for topic in (t.dn("s1", "ack"), t.all("journal"), t.zone("z"), t.group("g")):
+    known = (t.dn("s1", "ack"), t.all("journal"), t.zone("z"), t.group("g"))
+    for topic in (*known, t.manifest("all"), t.manifest("zone/z")):
+        assert t.parse(topic)
         assert any(_matches(p, topic) for p in shop)
-    for topic in (t.dn("s2", "ack"), t.zone("y"), t.up("s2", "journal")):
+    for topic in (t.dn("s2", "ack"), t.zone("y"), t.up("s2", "journal"), t.manifest("zone/y")):
         assert not any(_matches(p, topic) for p in shop)
 
 
