@@ -77,7 +77,7 @@ def certificates(path: Path) -> None:
 )
 @click.option(
     "--at",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, readable=False),  # the broker's own folder, closed to us
     default=None,
     help="Where the broker will find them, if they are carried elsewhere.",
 )

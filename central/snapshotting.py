@@ -33,7 +33,8 @@ from protocol.node.swapping import clear_leftovers
 from protocol.node.tables import READ_VERSION, fork, journal, parked, read, truth
 
 KEEP_MS: Final = 35 * DAY_MS
-FRESH_S: Final = 600.0  # a snapshot younger than this is handed out again
+FRESH_S: Final = 600.0  # a snapshot younger than this is handed out again ...
+TAIL_MAX: Final = 1_000  # ... unless more than this happened at head office since
 define(
     {
         "SNAPSHOT_NOT_MADE": (
@@ -68,7 +69,9 @@ class Snapshots:
             if store in self._making:
                 return None
             if time.monotonic() - self._made_s.get(store, -FRESH_S) < FRESH_S:
-                return self._seal(store)
+                seal = self._seal(store)
+                if self._still_good(seal):
+                    return seal
             if (fault := self._failed.pop(store, "")) != "":
                 raise Unavailable("SNAPSHOT_NOT_MADE", store=store, detail=fault)
             self._making.add(store)
@@ -79,6 +82,18 @@ class Snapshots:
 
     def _seal(self, store: str) -> Seal:
         return msgspec.json.decode(self.path(store).with_suffix(".seal").read_bytes(), type=Seal)
+
+    def _still_good(self, seal: Seal) -> bool:
+        """Does it hold all of the shop's own journal, and nearly all of head office's?
+
+        A machine that starts from less than its own journal would fork it with its first sale.
+        """
+        own = shop_stream(seal.store)
+        with self._desk.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            heads = {stream: records.head(stream) for stream in seal.heads}
+        behind = [heads[s].seq - at.seq for s, at in seal.heads.items() if s != own]
+        return heads[own] == seal.heads[own] and all(0 <= n <= TAIL_MAX for n in behind)
 
     def _make_aside(self, store: str) -> None:
         try:

@@ -188,3 +188,11 @@ def test_run_serves_until_it_is_told_to_stop(home: Path) -> None:
     assert process.returncode == 0, err
     assert "stopping" in out
     assert "Traceback" not in err
+
+
+def test_where_the_broker_finds_its_files_is_not_looked_at(home: Path) -> None:
+    """That folder is closed to head office's account, or on another machine."""
+    (home / "elsewhere").write_text("no folder of ours")
+    told = _run(home, "broker-files", "--to", "broker", "--at", str(home / "elsewhere"))
+    assert "tillmesh.conf" in told
+    assert f"acl_file {home}/elsewhere/" in (home / "broker" / "tillmesh.conf").read_text()

@@ -115,6 +115,18 @@ def test_a_dead_pc_is_replaced_and_nothing_is_lost(place: House) -> None:
     place.quiet()
 
 
+def test_a_machine_that_dies_young_gets_more_than_its_first_snapshot(place: House) -> None:
+    """The one that was made minutes ago, when it joined, lacks what it sold since."""
+    soon("one is made", lambda: place.office.snapshots.wanted("a"))
+    lived(place, days=3)
+    last = head_of(place.office.books, "shop/a")
+    settings = dead(place)
+    fetched(settings)
+    books = open_books(settings)
+    assert head_of(books, "shop/a") == last
+    books.database.close()
+
+
 def test_a_new_shop_begins_with_the_first_generation(place: House) -> None:
     settings = msgspec.structs.replace(
         place.shops["b"].settings, store="x", data_dir=str(place.folder / "x" / "data")
