@@ -2,8 +2,10 @@
 
 The tables are folded from the shop's own streams in a scratch database, by the same folds as in
 the shop, so what it gets is what it would have made itself. Head office's streams are in it up to
-their heads; the shop's own journal up to 35 days ago, and from there on event by event, because a
-shop keeps so much and its tills ask for it.
+their heads, the shop's own journal up to 35 days ago, and from there on event by event, because a
+shop keeps so much and its tills ask for it. What was said to this shop alone ends 35 days ago too:
+the rest comes over the wire with head office's signature, because after a restore of head office
+nobody else could give it back.
 """
 
 import shutil
@@ -92,7 +94,8 @@ class Snapshots:
         with self._desk.books.database.reading() as connection:
             records = SqlRecords(connection)
             heads = {stream: records.head(stream) for stream in seal.heads}
-        behind = [heads[s].seq - at.seq for s, at in seal.heads.items() if s != own]
+        shared = {stream for stream in heads if stream not in {own, to_stream(seal.store)}}
+        behind = [heads[stream].seq - seal.heads[stream].seq for stream in shared]
         return heads[own] == seal.heads[own] and all(0 <= n <= TAIL_MAX for n in behind)
 
     def _make_aside(self, store: str) -> None:
@@ -116,29 +119,35 @@ class Snapshots:
         work.mkdir(mode=0o700)
         own = shop_stream(store)
         try:
-            limits = self._limits([ALL, zone_stream(found.zone), to_stream(store)], own)
+            limits = self._limits([ALL, zone_stream(found.zone)], own, to_stream(store))
             while (less := self._fold(work, limits)) is not None:
                 limits = less
             return self._write(work, store, limits)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _limits(self, down: Iterable[str], own: str) -> dict[str, int]:
+    def _limits(self, down: Iterable[str], own: str, private: str) -> dict[str, int]:
         """Up to which sequence each stream is folded."""
         old_ms = self._desk.clock.read().at_ms - KEEP_MS
         c = journal.c
         with self._desk.books.database.reading() as connection:
             records = SqlRecords(connection)
             limits = {stream: records.head(stream).seq for stream in down}
-            old = connection.execute(
-                select(func.max(c.seq)).where(
-                    c.stream == own, c.branch == 0, c.at_ms < old_ms, c.seq <= records.head(own).seq
-                )
-            ).scalar()
+            old, limits[private] = (
+                connection.execute(
+                    select(func.coalesce(func.max(c.seq), 0)).where(
+                        c.stream == stream,
+                        c.branch == 0,
+                        c.at_ms < old_ms,
+                        c.seq <= records.head(stream).seq,
+                    )
+                ).scalar_one()
+                for stream in (own, private)
+            )
             parted = connection.execute(
                 select(func.min(fork.c.parent_seq)).where(fork.c.stream == own)
             ).scalar()
-        limits[own] = min(int(old or 0), int(parted) if parted is not None else int(old or 0))
+        limits[own] = min(old, int(parted)) if parted is not None else old
         return limits
 
     def _fold(self, work: Path, limits: dict[str, int]) -> dict[str, int] | None:

@@ -282,11 +282,25 @@ class Replicator:
         elif topic.leaf == "state":
             if message.payload:
                 hello = wire.decode(Hello, message.payload)
-                self._check(hello, peer)
+                try:
+                    self._check(hello, peer)
+                except Corrupt:
+                    self._ask_back(peer, hello)
+                    raise
                 if self._may_greet(peer):
                     self._greeted(peer, hello)
         else:
             self.on_message(topic, message)
+
+    def _ask_back(self, peer: str, hello: Hello) -> None:
+        """Its key may stand in what we said to it before we were set back; our signature counts."""
+        if self.side.returns_own and hello.alive and self._may_greet(peer):
+            private = [s for s in self.side.sources_for(peer) if not s[1]]
+            with self.books.database.reading() as connection:
+                epoch = self.books.journal.epoch
+                answer = lacks(hello, private, SqlRecords(connection), epoch=epoch)
+            if answer:
+                self._send_ack(peer, answer, session=hello.sess)
 
     def _may_greet(self, peer: str) -> bool:
         """Every greeting starts all streams anew, so nobody may greet without end."""
@@ -432,10 +446,10 @@ class Replicator:
         cursor = cursor_at(one.batch.stream, head, status="refused", reason=fault.code)
         self._send_ack(one.peer, [cursor])
 
-    def _send_ack(self, peer: str, cursors: list[Cursor]) -> None:
+    def _send_ack(self, peer: str, cursors: list[Cursor], *, session: str = "") -> None:
         ack = Ack(
             node=self.side.node,
-            sess=self._sessions.of(peer),
+            sess=session or self._sessions.of(peer),
             now=self.clock.read().at_ms,
             cursors=tuple(cursors),
         )

@@ -104,6 +104,30 @@ def forks(place: House) -> int:
         return connection.execute(select(func.count()).select_from(fork)).scalar_one()
 
 
+def test_a_machine_that_came_after_the_backup_proves_itself_by_head_offices_own_words(
+    place: House,
+) -> None:
+    """Its key stands only in what head office said to it: that comes back first, then it counts."""
+    archive = back_up(place)
+    place.shops["a"].stop()
+    place.shops["a"].settings.key_path.unlink()
+    fresh = place.shops["a"] = place.build("a")
+    place._accept("a", fresh.key)
+    fresh.start()
+    place.flows(WAIT_S)
+    soon("both are level", lambda: level_both_ways(place))
+    before = head_of(place.office.books, "to/a")
+    set_office_back(place, archive)
+    assert place.office.stores.node_key("a") != fresh.key.public_hex
+    place.office.start()
+    soon("it is known again", lambda: place.office.stores.node_key("a") == fresh.key.public_hex)
+    soon("both are level", lambda: level_both_ways(place))
+    assert head_of(place.office.books, "to/a") == before
+    place.flows(WAIT_S)
+    assert forks(place) == 0
+    place.quiet()
+
+
 def test_head_office_that_spoke_before_it_could_ask_keeps_both_ways(place: House) -> None:
     archive = back_up(place)
     place.office.catalogue.define_group("lost", zh="丢失", en="Lost", by="ann")
