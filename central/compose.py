@@ -3,13 +3,14 @@
 import gc
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from uuid_utils import uuid7
 
@@ -51,7 +52,7 @@ from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
 from protocol.node.ntpclock import NtpClock, random_hex
 from protocol.node.signing import NodeKey, load_key
-from protocol.node.sqljournal import SqlJournal, shared_epoch
+from protocol.node.sqljournal import Recorded, SqlJournal, shared_epoch
 from protocol.node.tables import read
 
 SERVERS: Final = frozenset({"https", "broker"})
@@ -231,11 +232,16 @@ def compose(
     authority = authority_of(settings, clock)
     enrolment = Enrolment(desk, stores, authority)
     evicting = Evicting(settings, clock, authority)
-    books.listeners.append(evicting.heard)
+    books.listeners += [evicting.heard, enrolment.heard]
+
+    def react(tx: Connection, kept: Sequence[Recorded]) -> None:
+        transfers.react(tx, kept)
+        enrolment.regain(tx, kept)
+
     syncing = Syncing(
         desk,
         key=key,
-        react=transfers.react,
+        react=react,
         tls=lambda: own_context(settings, clock, authority, share.name if share else CENTRAL),
         share=share,
         renew=enrolment.renew,

@@ -1,7 +1,7 @@
 """Machines of shops: one-time tokens, certificates for them, renewal and revocation."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
@@ -26,7 +26,7 @@ from protocol.events import CertificateIssued, NodeAccepted, NodeRevoked
 from protocol.ids import to_stream
 from protocol.node import signing
 from protocol.node.certificates import Held
-from protocol.node.sqljournal import upsert
+from protocol.node.sqljournal import Recorded, upsert
 
 TOKEN_MINUTES: Final = 30
 FREE_TRIES: Final = 3
@@ -107,6 +107,7 @@ class Enrolment:
         self._authority = authority
         self._patience = Patience()
         self._renewed: dict[str, tuple[str, str, int]] = {}  # store: request, answer, instant
+        self._regained = False
 
     @property
     def authority(self) -> Authority:
@@ -316,6 +317,43 @@ class Enrolment:
             row = {"serial": f"key-{public_key}", "node": store, "public_key": public_key}
             times = {"from_ms": now, "until_ms": now, "revoked_ms": now, "reason": REVOKED}
             tx.execute(insert(certificate), row | times)
+
+    # -- after a restore of head office ---------------------------------------------------------
+
+    def regain(self, tx: Connection, kept: Sequence[Recorded]) -> None:
+        """Own words that came back from a shop: certificates count as was said then.
+
+        Without it a machine that was replaced after the backup would be let in again.
+        """
+        for event in kept:
+            body, at_ms = event.body, event.envelope.ts
+            c = certificate.c
+            if isinstance(body, NodeRevoked):
+                void = update(certificate).where(c.serial.in_(body.serials), c.revoked_ms == 0)
+                tx.execute(void.values(revoked_ms=at_ms, reason=REVOKED))
+                self._bar(tx, body.node, body.public_key, at_ms)
+                self._regained = True
+            elif isinstance(body, CertificateIssued) and not self._has(tx, body.serial):
+                if not body.renewal:
+                    older = (c.node == body.node, c.revoked_ms == 0, c.until_ms < body.until_ms)
+                    void = update(certificate).where(*older)
+                    tx.execute(void.values(revoked_ms=at_ms, reason="replaced"))
+                row = {"serial": body.serial, "node": body.node, "reason": "", "revoked_ms": 0}
+                row |= {"public_key": self._stores.known_key(tx, body.node)}
+                row |= {"from_ms": at_ms, "until_ms": body.until_ms}
+                tx.execute(insert(certificate), row)
+                self._regained = True
+
+    @staticmethod
+    def _has(tx: Connection, serial: str) -> bool:
+        query = select(certificate.c.serial).where(certificate.c.serial == serial)
+        return tx.execute(query).first() is not None
+
+    def heard(self, _: Sequence[Recorded]) -> None:
+        """After a commit: the broker's list follows what came back."""
+        if self._regained:
+            self._regained = False
+            self.publish_revoked()
 
     def publish_revoked(self) -> None:
         """Write the list that the broker reads."""

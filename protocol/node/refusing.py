@@ -3,6 +3,8 @@
 A kind is a topic and a code. A flood must not fill the table alone, nor cost a commit a message.
 """
 
+import time
+
 import msgspec
 
 from protocol.errors import TillmeshError, Unavailable
@@ -12,6 +14,8 @@ WRITE_S = 0.25
 WINDOW_S = 2.0
 ROWS_A_WINDOW = 10  # of one kind
 KINDS_A_WINDOW = 100
+GREETINGS_S = 2.0
+GREETINGS_MAX = 10  # of one peer, in that time
 
 
 class _Seen(msgspec.Struct):
@@ -63,3 +67,19 @@ class Refusals:
             self._pending = []
         except Unavailable:
             del self._pending[KINDS_A_WINDOW:]
+
+
+class Greetings:
+    """Every greeting starts all streams anew, so nobody may greet without end."""
+
+    def __init__(self) -> None:
+        self._lately: dict[str, list[float]] = {}  # peer -> when
+
+    def may(self, peer: str) -> bool:
+        """Count one; whoever is not answered greets again."""
+        now = time.monotonic()
+        recent = [t for t in self._lately.get(peer, ()) if now - t < GREETINGS_S]
+        if len(recent) < GREETINGS_MAX:
+            recent.append(now)
+        self._lately[peer] = recent
+        return recent[-1] == now

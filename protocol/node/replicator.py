@@ -26,7 +26,7 @@ from protocol.node.inbox import Inbox
 from protocol.node.keeping import Keeping
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
-from protocol.node.refusing import Refusals
+from protocol.node.refusing import Greetings, Refusals
 from protocol.node.sending import Sending, Status, cursor_at
 from protocol.node.side import Side as Side  # noqa: PLC0414 - known by this name
 from protocol.node.sqljournal import Recorded, SqlRecords
@@ -38,7 +38,6 @@ from protocol.wire import Ack, Batch, Cursor, Hello
 GROUP_MAX = 64  # messages kept in one transaction
 GREET_AGAIN_S = 2.0
 GAP_QUIET_S = 0.5
-GREETINGS_MAX = 10  # of one peer, within GREET_AGAIN_S; whoever is not answered greets again
 
 log = structlog.get_logger("replication")
 React = Callable[[Connection, Sequence[Recorded]], None]
@@ -108,7 +107,7 @@ class Replicator:
         self._bans = Bans(books)
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
-        self._greetings: dict[str, list[float]] = {}  # peer -> when, lately
+        self._greetings = Greetings()
         self._dropped = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -281,35 +280,28 @@ class Replicator:
             self._acked(peer, message)
         elif topic.leaf == "state":
             if message.payload:
-                hello = wire.decode(Hello, message.payload)
-                try:
-                    self._check(hello, peer)
-                except Corrupt:
-                    self._ask_back(peer, hello)
-                    raise
-                if self._may_greet(peer):
-                    self._greeted(peer, hello)
+                self._stated(peer, wire.decode(Hello, message.payload))
         else:
             self.on_message(topic, message)
 
+    def _stated(self, peer: str, hello: Hello) -> None:
+        try:
+            self._check(hello, peer)
+        except Corrupt:
+            if hello.alive and self.side.returns_own and self._greetings.may(f"? {peer}"):
+                self._ask_back(peer, hello)
+            raise
+        if self._greetings.may(peer):
+            self._greeted(peer, hello)
+
     def _ask_back(self, peer: str, hello: Hello) -> None:
         """Its key may stand in what we said to it before we were set back; our signature counts."""
-        if self.side.returns_own and hello.alive and self._may_greet(peer):
-            private = [s for s in self.side.sources_for(peer) if not s[1]]
-            with self.books.database.reading() as connection:
-                epoch = self.books.journal.epoch
-                answer = lacks(hello, private, SqlRecords(connection), epoch=epoch)
-            if answer:
-                self._send_ack(peer, answer, session=hello.sess)
-
-    def _may_greet(self, peer: str) -> bool:
-        """Every greeting starts all streams anew, so nobody may greet without end."""
-        now = time.monotonic()
-        recent = [t for t in self._greetings.get(peer, ()) if now - t < GREET_AGAIN_S]
-        if len(recent) < GREETINGS_MAX:
-            recent.append(now)
-        self._greetings[peer] = recent
-        return recent[-1] == now
+        private = [s for s in self.side.sources_for(peer) if not s[1]]
+        with self.books.database.reading() as connection:
+            epoch = self.books.journal.epoch
+            answer = lacks(hello, private, SqlRecords(connection), epoch=epoch)
+        if answer:
+            self._send_ack(peer, answer, session=hello.sess)
 
     def _is_ours(self, message: Batch | Ack | Hello, peer: str) -> bool:
         """Did we say this before we were set back, in a stream that this peer follows?"""

@@ -7,17 +7,19 @@ import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from central.compose import HeadOffice, compose
 from central.enrolment import TOKEN_MINUTES, Patience
 from central.settings import Https, Settings
-from central.tables import enrolment_token
+from central.tables import certificate, enrolment_token
 from protocol.codec import decode
 from protocol.enrolment import EnrolAnswer, EnrolRequest, Invitation
 from protocol.errors import Refusal
+from protocol.node.books import opened
 from protocol.node.certificates import Held, make_csr
 from protocol.node.signing import NodeKey, make_key
+from protocol.node.sqljournal import read_line
 from protocol.node.tables import journal
 from tests.central.conftest import TestClock
 from tests.central.shops import Shop
@@ -174,6 +176,46 @@ def test_a_replaced_machine_is_locked_out(
 def _revoked(office: HeadOffice) -> set[str]:
     crl = x509.load_pem_x509_crl(office.enrolment.authority.crl_path.read_bytes())
     return {f"{one.serial_number:x}" for one in crl}
+
+
+def test_what_was_said_of_certificates_counts_again_after_a_restore(
+    office: HeadOffice, shops: dict[str, Shop], tmp_path: Path, clock: TestClock
+) -> None:
+    """The backup knows the first machine only; the shop gives back what was said later."""
+    enrolment, first, second = office.enrolment, Machine(tmp_path, "1"), Machine(tmp_path, "2")
+
+    def taken_in(machine: Machine) -> str:
+        clock.forward(MINUTE_MS)
+        asked = machine.asks(enrolment.invite("A", by="ann"))
+        return enrolment.enrol(asked, address=HERE).certificate
+
+    one = taken_in(first)
+    kept, before = enrolment.certificates(), len(said(office, "to/A"))
+    two = taken_in(second)
+    wanted = {c.serial: c.reason for c in enrolment.certificates()}
+    enrolment.revoke("A", by="ann", second="ben")
+    three = taken_in(Machine(tmp_path, "3"))
+    with office.books.database.begin() as tx:  # as the backup has it
+        tx.execute(delete(certificate))
+        tx.execute(insert(certificate), [msgspec.structs.asdict(c) for c in kept])
+    enrolment.publish_revoked()
+    assert _revoked(office) == set()
+    with office.books.database.reading() as connection:
+        words = [opened(w)[0] for w in read_line(connection, "to/A", before, limit=100)]
+    revoked = next(n for n, w in enumerate(words) if w.envelope.type == "NodeRevoked")
+    for part in (words[:revoked], words[revoked:]):
+        with office.books.database.begin() as tx:
+            enrolment.regain(tx, part)
+        enrolment.heard(part)
+        if part == words[:revoked]:
+            assert {c.serial: c.reason for c in enrolment.certificates()} == wanted
+            assert enrolment.holds(two, node="A")
+    assert not enrolment.holds(one, node="A")
+    assert not enrolment.holds(two, node="A")
+    assert enrolment.holds(three, node="A")
+    assert _revoked(office) == {Held(pem.encode()).serial for pem in (one, two)}
+    again = second.asks(enrolment.invite("A", by="ann"))
+    assert refused(office, again) == "KEY_BARRED"
 
 
 def test_whoever_guesses_waits_longer_each_time_and_nobody_else_does(
