@@ -1,5 +1,6 @@
 """Machines of shops: one-time tokens, certificates for them, renewal and revocation."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -23,10 +24,10 @@ from protocol.enrolment import (
 )
 from protocol.errors import Refusal, define
 from protocol.events import CertificateIssued, NodeAccepted, NodeRevoked
-from protocol.ids import to_stream
+from protocol.ids import is_id, to_stream
 from protocol.node import signing
 from protocol.node.certificates import Held
-from protocol.node.sqljournal import Recorded, upsert
+from protocol.node.sqljournal import Recorded, lock_head, upsert
 
 TOKEN_MINUTES: Final = 30
 FREE_TRIES: Final = 3
@@ -35,6 +36,7 @@ ADDRESSES_MAX: Final = 1000
 RENEW_AGAIN_MS: Final = 10 * 60_000
 REASON_CHARS_MAX: Final = 200
 REVOKED: Final = "revoked"
+_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 define(
     {
@@ -138,6 +140,7 @@ class Enrolment:
             "used_for": "",
         }
         with self._desk.books.database.begin() as tx:
+            self._one_at_a_time(tx, store)
             values = {name: value for name, value in row.items() if name != "store"}
             tx.execute(
                 upsert(tx, enrolment_token).on_conflict_do_update(
@@ -168,8 +171,12 @@ class Enrolment:
         check_length("store", store, 40)
         check_length("token", request.token, 200)
         check_length("csr", request.csr, CSR_CHARS_MAX)
-        check_length("public_key", request.public_key, 64)
+        if not is_id(store):
+            raise Refusal("TOKEN_WRONG", store=store)
+        if not _KEY.fullmatch(request.public_key):  # else a barred key comes back in capitals
+            raise Refusal("CSR_WRONG", detail="the journal key is not 64 lower-case hex digits")
         with self._desk.books.begin() as tx:
+            self._one_at_a_time(tx, store)
             used_for = _hash(request.csr, request.public_key)
             self._check_token(tx, request, used_for, now)
             if not signing.check(request.public_key, request.signed_part(), request.sig):
@@ -193,6 +200,11 @@ class Enrolment:
             self.publish_revoked()
         joining = self._stores.joining(store)
         return EnrolAnswer(joining=joining, authority=self.authority.pem, certificate=signed)
+
+    @staticmethod
+    def _one_at_a_time(tx: Connection, store: str) -> None:
+        """Invite, take in, renew, lock out: on PostgreSQL two of them would not see each other."""
+        lock_head(tx, to_stream(store))
 
     def _say(self, body: NodeAccepted | CertificateIssued | NodeRevoked) -> Said:
         return self._desk.new_id(), body
@@ -267,6 +279,7 @@ class Enrolment:
         if answer and now - at_ms < RENEW_AGAIN_MS:
             raise Refusal("CSR_WRONG", detail="the last renewal was only minutes ago")
         with self._desk.books.begin() as tx:
+            self._one_at_a_time(tx, store)
             public_key = self._stores.known_key(tx, store)
             self._check_key(tx, public_key)
             signed = self.authority.sign_node(csr, node=store, now_ms=now)
@@ -285,6 +298,7 @@ class Enrolment:
             raise Refusal("SECOND_NEEDED")
         now = self._now_ms()
         with self._desk.books.begin() as tx:
+            self._one_at_a_time(tx, store)
             public_key = self._stores.known_key(tx, store)
             serials = self._void(tx, store, now, reason=REVOKED)
             if not public_key and not serials:

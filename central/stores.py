@@ -90,7 +90,7 @@ class Stores:
     @staticmethod
     def _check(store: Store) -> None:
         check_id(store.store, "shop")
-        if store.store == CENTRAL:
+        if (store.store + "-").lower().startswith(CENTRAL + "-"):  # head office's own at the broker
             raise Refusal("ID_UNREADABLE", text=store.store, kind="shop")
         check_id(store.zone, "price zone")
         check_id(store.group, "shop group")

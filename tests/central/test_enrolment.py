@@ -1,7 +1,9 @@
 """One-time tokens at head office: what they open, once, for whom and for how long."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import msgspec
 import pytest
@@ -113,6 +115,8 @@ def test_a_token_opens_nothing_else(
             machine.asks(invitation, token="店"),
             machine.asks(msgspec.structs.replace(invitation, store="B")),
             machine.asks(msgspec.structs.replace(invitation, store="nobody")),
+            machine.asks(msgspec.structs.replace(invitation, store="A\0"), name="A"),
+            machine.asks(msgspec.structs.replace(invitation, store=""), name="A"),
         ],
         "CSR_WRONG": [
             machine.asks(invitation, name="B"),
@@ -146,6 +150,40 @@ def test_a_token_is_burnt_but_a_lost_answer_can_be_asked_again(
     clock.forward(TOKEN_MINUTES * MINUTE_MS)
     assert refused(office, asked) == "TOKEN_EXPIRED"
     assert office.stores.node_key("A") == mine.key.public_hex
+
+
+def test_two_machines_at_once_cannot_both_use_a_token(
+    office: HeadOffice, shops: dict[str, Shop], tmp_path: Path
+) -> None:
+    invitation = office.enrolment.invite("A", by="ann")
+    asked = [Machine(tmp_path, f"m{n}").asks(invitation) for n in range(4)]
+    gate = Barrier(len(asked))
+
+    def knock(n: int) -> str:
+        gate.wait(30)
+        try:
+            office.enrolment.enrol(asked[n], address=f"10.0.0.{n}")
+        except Refusal as fault:
+            return fault.code
+        return "in"
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = sorted(pool.map(knock, range(len(asked))))
+    assert answers == ["TOKEN_USED"] * 3 + ["in"]
+    (issued,) = office.enrolment.certificates("A")
+    assert office.stores.node_key("A") == issued.public_key
+
+
+def test_a_revoked_key_does_not_come_back_in_capitals(
+    office: HeadOffice, shops: dict[str, Shop], tmp_path: Path
+) -> None:
+    machine = Machine(tmp_path)
+    office.enrolment.enrol(machine.asks(office.enrolment.invite("A", by="ann")), address=HERE)
+    office.enrolment.revoke("A", by="ann", second="ben", reason="stolen")
+    again = office.enrolment.invite("A", by="ann")
+    assert refused(office, machine.asks(again)) == "KEY_BARRED"
+    capitals = machine.asks(again, public_key=machine.key.public_hex.upper())
+    assert refused(office, capitals) == "CSR_WRONG"
 
 
 def test_a_token_ends_after_thirty_minutes_and_by_a_newer_one(

@@ -53,6 +53,8 @@ def test_a_joining_file_says_all_that_a_shop_needs(office: HeadOffice) -> None:
     [
         ({"store": "a/b"}, "ID_UNREADABLE"),
         ({"store": "central"}, "ID_UNREADABLE"),
+        ({"store": "Central"}, "ID_UNREADABLE"),
+        ({"store": "central-1"}, "ID_UNREADABLE"),  # an ingest worker may read and write all
         ({"tz": "Mars/Olympus"}, "ZONE_UNKNOWN"),
         ({"name_zh": ""}, "NAME_MISSING"),
         ({"zone": ""}, "ID_UNREADABLE"),
