@@ -150,17 +150,18 @@ class Catalogue:
     def products(
         self, search: str = "", page: int = 1, *, size: int = PAGE_SIZE, inactive: bool = True
     ) -> Page[Product]:
-        """Products by SKU, name (both languages), group or barcode."""
-        number = max(1, page)
+        """Products by SKU, name (both languages), group or barcode; past the end, the last page."""
         with self._desk.books.database.reading() as connection:
             query = searched(select(_product.c.sku), search)
             if not inactive:
                 query = query.where(_product.c.active)
-            total = connection.execute(select(func.count()).select_from(query.subquery())).scalar()
+            counted = select(func.count()).select_from(query.subquery())
+            total = connection.execute(counted).scalar() or 0
+            number = min(max(1, page), max(1, -(-total // size)))
             rows = query.order_by(_product.c.sku).limit(size).offset((number - 1) * size)
             skus = list(connection.execute(rows).scalars())
             found = self._priced(connection, _products(connection, skus))
-        return Page(rows=tuple(found[s] for s in skus), number=number, size=size, total=total or 0)
+        return Page(rows=tuple(found[s] for s in skus), number=number, size=size, total=total)
 
     def product(self, sku: str) -> Product:
         """One product; Refusal HQ_PRODUCT_UNKNOWN."""

@@ -194,7 +194,7 @@ def _brokers(found: Any) -> tuple[str, ...]:
         raise ValueError('a list like ["10.0.0.3:1883"]')
     for server in found:
         host, _, port = server.rpartition(":")
-        if not _HOST.fullmatch(host) or not port.isdigit() or int(port) > 65535:
+        if not _HOST.fullmatch(host) or not port.isdecimal() or int(port) > 65535:
             raise ValueError('a list like ["10.0.0.3:1883"]')
     return tuple(found)
 
@@ -204,7 +204,7 @@ def _servers(found: Any) -> tuple[str, ...]:
         raise ValueError('a list like ["ntp.aliyun.com:123"]')
     for server in found:
         host, _, port = server.rpartition(":")
-        if not _HOST.fullmatch(host or server) or (host and not port.isdigit()):
+        if not _HOST.fullmatch(host or server) or (host and not port.isdecimal()):
             raise ValueError('a list like ["ntp.aliyun.com:123"]')
     return tuple(s if ":" in s else f"{s}:123" for s in found)
 

@@ -71,8 +71,10 @@ class Stock:
     def stock(
         self, search: str = "", page: int = 1, *, size: int = PAGE_SIZE, store: str = ""
     ) -> Page[StockRow]:
-        """Products with their figures per shop; `store` keeps those that this shop has."""
-        number = max(1, page)
+        """Products with their figures per shop; `store` keeps those that this shop has.
+
+        Past the end, the last page.
+        """
         query = searched(select(_product.c.sku), search)
         if store:
             held = select(_stock.c.sku).where(
@@ -80,10 +82,12 @@ class Stock:
             )
             query = query.where(_product.c.sku.in_(held))
         with self._desk.books.database.reading() as connection:
-            total = connection.execute(select(func.count()).select_from(query.subquery())).scalar()
+            counted = select(func.count()).select_from(query.subquery())
+            total = connection.execute(counted).scalar() or 0
+            number = min(max(1, page), max(1, -(-total // size)))
             some = query.order_by(_product.c.sku).limit(size).offset((number - 1) * size)
             rows = _rows(connection, list(connection.execute(some).scalars()))
-        return Page(rows=tuple(rows), number=number, size=size, total=total or 0)
+        return Page(rows=tuple(rows), number=number, size=size, total=total)
 
     def row(self, sku: str) -> StockRow:
         """One product; Refusal HQ_PRODUCT_UNKNOWN."""

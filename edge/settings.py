@@ -288,7 +288,7 @@ def _ports(s: Settings) -> Iterable[str]:
     named += [(f"mqtt.others[{n}]", "10.0.0.2:1883", o) for n, o in enumerate(s.mqtt.others)]
     for path, like, server in named:
         host, _, port_text = server.rpartition(":")
-        if not host or not port_text.isdigit() or int(port_text) > 65535:
+        if not host or not port_text.isdecimal() or int(port_text) > 65535:
             yield f"{path}: expected host:port like {like}, found {server!r}"
 
 

@@ -42,7 +42,7 @@ def clone() -> ResponseReturnValue:
     """It is a copied machine: two persons ban it."""
     try:
         branch = typed("branch")
-        if not branch.isdigit():
+        if not branch.isdecimal() or len(branch) > 9:
             raise Refusal("FORK_UNKNOWN")
         second = office().accounts.confirm(typed("second"), request.form.get("password", ""))
         office().forks.call_clone(

@@ -3,6 +3,7 @@
 A machine signs its question with its node key, so nobody else reads a shop's people and prices.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -12,10 +13,12 @@ from flask.typing import ResponseReturnValue
 from central.web.office import office
 from central.web.session import OPEN, needs
 from protocol.errors import Refusal, define
+from protocol.ids import is_id
 from protocol.node import signing
 
 pages = Blueprint("handing", __name__)
 SKEW_MS: Final = 300_000
+_AT: Final = re.compile(r"[0-9]{1,16}")
 
 define(
     {
@@ -32,9 +35,9 @@ def _asked_by(store: str) -> Response | None:
     """None when the shop's machine asks; else the answer: its clock may be far from ours."""
     now = office().clock.read().at_ms
     at, sig = request.headers.get("X-Node-At", ""), request.headers.get("X-Node-Sig", "")
-    if not at.isdigit() or abs(int(at) - now) > SKEW_MS:
+    if not _AT.fullmatch(at) or abs(int(at) - now) > SKEW_MS:
         return Response(msgspec.json.encode({"now": now}), 409, mimetype="application/json")
-    key = office().stores.node_key(store) or ""
+    key = (office().stores.node_key(store) or "") if is_id(store) else ""
     if not signing.check(key, f"snapshot {store} {at}".encode(), sig):
         fault = Refusal("ASKER_UNKNOWN", store=store[:40])
         said = {"code": fault.code, "en": fault.sentence("en"), "zh": fault.sentence("zh")}

@@ -15,6 +15,7 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest
 
 from central.accounts import SESSION_MS
 from central.web.office import office, session_or_none
@@ -96,10 +97,21 @@ def _check_form() -> None:
         raise Refusal("FORM_STALE")
 
 
+def _check_text() -> None:
+    """Nobody types a NUL, and PostgreSQL holds none: it must not become a fault of our own."""
+    fields = [request.args, *([request.form] if request.method in WRITING else [])]
+    texts = [request.path]
+    for name, values in (pair for field in fields for pair in field.lists()):
+        texts += [name, *values]
+    if any("\0" in text for text in texts):
+        raise BadRequest
+
+
 def guard() -> ResponseReturnValue | None:
     """Before every request: who is it, may he, and is the form our own."""
     token = request.cookies.get(COOKIE, "")
     g.session = office().accounts.session(token) if token else None
+    _check_text()
     if request.endpoint is None:  # an unknown address or method: the error pages answer
         return None
     action = permission_of(request.endpoint)

@@ -28,7 +28,7 @@ class Elsewhere(msgspec.Struct, frozen=True):
 
 def _page_asked() -> int:
     text = request.args.get("page", "1")
-    return min(max(int(text), 1), PAGE_MAX) if text.isdigit() and len(text) < 6 else 1
+    return min(max(int(text), 1), PAGE_MAX) if text.isdecimal() and len(text) < 6 else 1
 
 
 def _search() -> str:

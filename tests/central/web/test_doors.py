@@ -1,6 +1,8 @@
 """Who comes in where: sessions, roles per route, tokens in forms, headers, faults in words."""
 
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -183,6 +185,35 @@ def test_faults_are_sentences(person: Who) -> None:
     assert admin.client.delete("/api/now").json["code"] == "METHOD_UNKNOWN"
     large = admin.client.post("/api/promotions/check", data=b"x" * 9_000_000)
     assert large.status_code in {403, 413}
+
+
+@pytest.mark.parametrize("odd", ["%00", "%C2%B2", "9" * 5000, str(2**63), "-1", "%ED%A0%80"])
+def test_odd_values_are_no_fault_of_ours(app: Flask, person: Who, odd: str) -> None:
+    """In every part of a path and in what pages are asked for: refused or left alone."""
+    admin, plain = person("zhao"), unquote(odd, "latin-1")
+    query = "&".join(f"{name}={odd}" for name in ("page", "search", "store", "sku", "branch", "to"))
+    for rule, needs, path in routes(app):
+        if path in {"/live", "/sign-out"}:
+            continue
+        odd_path = re.sub(r"<\w+>", odd, rule.rule)
+        for method in sorted({"GET", "POST"} & rule.methods):
+            fields = {"csrf": admin.csrf, "branch": plain, "person": plain, "store": plain}
+            for where in {odd_path, f"{path}?{query}"}:
+                data = fields if method == "POST" else None
+                answer = admin.client.open(where, method=method, data=data)
+                answer.close()
+                told = (str(rule), method, needs, where[:60])
+                assert answer.status_code != 500, told
+                nul = odd == "%00" and (odd in where or method == "POST")
+                assert not nul or answer.status_code == 400, (told, answer.status_code)
+
+
+def test_a_machines_clock_is_a_number(app: Flask, person: Who) -> None:
+    """Its question about a snapshot carries its time; anything else is told ours."""
+    for at in ("\u00b2", "9" * 5000, "-1", "", "1e9"):
+        answer = person("").client.get("/node/north/snapshot", headers={"X-Node-At": at})
+        assert answer.status_code == 409
+        assert answer.json["now"] > 0
 
 
 def test_what_nobody_foresaw_gets_a_reference(office: HeadOffice) -> None:
