@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from central import watching
 from central.manifests import Manifests
+from central.pictures import Pictures
 from central.recording import Desk
 from central.sharing import Share
 from protocol import wire
@@ -45,6 +46,8 @@ BEACON_S = 10.0
 REPORT_S = 3.0
 RENEW_LOOK_S = 3600.0
 BROKER_LOG = "$SYS/broker/log/E"
+BEATS_S = 0.25  # heartbeats are written together, at most this often
+PICTURES_BUSY_S = 0.02  # what they may take of one tick
 FIGURES_S = 0.05  # first change at once, then at most this often per group
 FIGURES_REST = 9  # of ten parts of time, the figures take one, while a backlog comes in ...
 FIGURES_REST_S = 0.06  # ... but a shop adds no more than this to what its neighbours wait
@@ -144,6 +147,9 @@ class Syncing:
         self._topics = Topics(settings.chain)
         self._shops: dict[str, Shop] | None = None
         self._figures = Figures()
+        self._beats: dict[str, tuple[Heartbeat, int]] = {}  # with the instant of its arrival
+        self._beats_at = 0.0
+        self._pictures = Pictures()
         self._share = share
         self.started = False
         self._reported_at = 0.0
@@ -302,13 +308,12 @@ class Syncing:
             heart = wire.decode(Heartbeat, message.payload)
             if heart.node != topic.name or topic.name not in self._known():
                 raise Corrupt("MESSAGE_UNREADABLE", detail=f"{heart.node} beats as {topic.name}")
-            with self._books.database.begin() as tx:
-                watching.beat(tx, heart, now_ms=self._clock.read().at_ms)
-            self._hub.publish("shop", {"store": topic.name, "alive": True})
+            # The last one counts, however many come.
+            self._beats[topic.name] = heart, self._clock.read().at_ms
         elif topic.leaf == "req":
             question = wire.decode(Request, message.payload)
-            if question.kind == "stock":
-                self._full_picture(topic.name)
+            if question.kind == "stock" and topic.name in self._known():
+                self._pictures.ask(topic.name)
         elif topic.leaf == "cert":
             self._certify(topic.name, wire.decode(CertificateRequest, message.payload))
         else:
@@ -336,16 +341,30 @@ class Syncing:
         signed = wire.sign(answer, self._key.sign)
         self.replicator.publish(self._topics.dn(store, "cert"), signed, qos=1)
 
-    def _full_picture(self, asker: str) -> None:
+    def _neighbours(self, asker: str) -> list[str]:
         shops = self._known()
-        if asker not in shops:
-            return
-        neighbours = [
-            s for s, shop in shops.items() if s != asker and shop.group == shops[asker].group
-        ]
-        for store in neighbours:
+        mine = shops.get(asker)
+        return [s for s, shop in shops.items() if mine and s != asker and shop.group == mine.group]
+
+    def _show_pictures(self, now_s: float) -> None:
+        """Neighbour by neighbour, so that a question of few bytes holds nobody up."""
+        self._pictures.begin(now_s, self._neighbours)
+        while (pair := self._pictures.next()) is not None:
+            asker, store = pair
             for figures in self._figures_of(store, None):
                 self.replicator.publish(self._topics.dn(asker, "rsp"), figures, qos=1)
+            if time.monotonic() - now_s > PICTURES_BUSY_S:
+                return
+
+    def _write_beats(self, now_s: float) -> None:
+        if not self._beats or now_s - self._beats_at < BEATS_S:
+            return
+        self._beats_at, beats, self._beats = now_s, self._beats, {}
+        with suppress(Unavailable), self._books.database.begin() as tx:  # the next one tells it
+            for _, (heart, at_ms) in sorted(beats.items()):
+                watching.beat(tx, heart, now_ms=at_ms)
+        for store in beats:
+            self._hub.publish("shop", {"store": store, "alive": True})
 
     def _figures_of(self, store: str, skus: list[str] | None) -> list[StockFigures]:
         stock = READ["stock"]
@@ -377,6 +396,8 @@ class Syncing:
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}
                 )
             self._figures.took(group, time.monotonic() - started)
+        self._show_pictures(now_s)
+        self._write_beats(now_s)
         self._look_at_leases(now_s)
         own = self.replicator.link.broker.tls
         if own and now_s - self._renew_at >= RENEW_LOOK_S:

@@ -102,6 +102,11 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     reason: Text = ""
 
 
+# A node follows four streams. Each cursor costs its reader some questions to the database, so a
+# message full of them must not hold up everybody else.
+Cursors = Annotated[tuple[Cursor, ...], msgspec.Meta(max_length=32)]
+
+
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Acknowledgements of one follower, signed like a batch."""
 
@@ -109,7 +114,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     node: Text
     sess: Text
     now: Count
-    cursors: tuple[Cursor, ...]
+    cursors: Cursors
     sig: Text = ""
 
     def signed_part(self) -> bytes:
@@ -125,8 +130,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     node: Text
     sess: Text
     epoch: Text
-    heads: tuple[Cursor, ...]  # streams this node writes
-    cursors: tuple[Cursor, ...]  # streams this node follows
+    heads: Cursors  # streams this node writes
+    cursors: Cursors  # streams this node follows
     version: Text = ""
     now: Count = 0
     low: Annotated[dict[Text, Count], msgspec.Meta(max_length=8)] = {}
@@ -229,7 +234,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     head: Count
     acked: Count
     clk: Clk
-    cursors: tuple[Cursor, ...] = ()
+    cursors: Cursors = ()
     health: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}  # part -> state and code
     complaints: Annotated[dict[Text, Complaint], msgspec.Meta(max_length=64)] = {}  # the same, said
     disk_free: Count = 0

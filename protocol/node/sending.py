@@ -142,7 +142,7 @@ class Sending:
         with self.books.database.reading() as connection:
             records = SqlRecords(connection)
             shared = dict(self._sources_for(peer))
-            for cursor in ack.cursors:
+            for cursor in {c.stream: c for c in ack.cursors}.values():
                 if not self._may_have(peer, cursor.stream, shared):
                     continue
                 if self._returning.acked(peer, cursor):

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
+from central.watching import reports
 from protocol.journal import ORIGIN, Position
 from protocol.node.books import REFUSED_ROWS_MAX
 from protocol.node.tables import refused
@@ -310,6 +311,45 @@ def test_a_flood_of_gaps(place: House) -> None:
     place.rogue.hello(sess="g" * 16)
     _flood(place, lambda n: place.rogue.ack(session_of(place), cursor), 1000)
     assert place.rogue.seen[place.topics.dn("x", "journal")] - before < 500
+
+
+def test_a_flood_of_questions_is_answered_now_and_then(place: House) -> None:
+    place.say("b")  # a neighbour with goods
+    answers = place.topics.dn("x", "rsp")
+    before = place.rogue.seen[answers]
+    question = b'{"node":"x","kind":"stock"}'
+    for n in range(3_000):
+        place.rogue.throw(place.topics.up("x", "req"), question)
+        if n % 500 == 0:
+            place.flows()
+    until("it is answered at all", lambda: place.rogue.seen[answers] > before)
+    place.flows()
+    assert place.rogue.seen[answers] - before < 300
+
+
+def test_a_flood_of_heartbeats_leaves_the_last_one(place: House) -> None:
+    for n in range(2_000):
+        place.rogue.beat(head=n)
+        if n % 500 == 0:
+            place.flows()
+    place.rogue.beat(head=4711)
+
+    def last() -> bool:
+        with place.office.books.database.reading() as connection:
+            return reports(connection)["x"].head == 4711
+
+    until("the last one counts", last)
+
+
+def test_long_lists_of_places_are_refused_unread(place: House) -> None:
+    odd = tuple(Cursor(stream="all", epoch="", upto=n + 2**40, hash="0" * 64) for n in range(600))
+    place.rogue.hello(sess="l" * 16)
+    for n in range(200):
+        place.rogue.ack(session_of(place), *odd)
+        place.rogue.hello(*odd, sess=f"l{n}", cursors=odd)
+        if n % 50 == 0:
+            place.flows()
+    until("they are refused", lambda: told(place, "MESSAGE_UNREADABLE", "/x/ack"))
 
 
 def test_it_is_shown_at_head_office_and_in_the_shop(place: House) -> None:

@@ -99,6 +99,15 @@ def test_nothing_larger_than_a_peer_takes_is_sent() -> None:
         wire.encode(big)
 
 
+@pytest.mark.parametrize(
+    ("message", "field"), [(ACK, "cursors"), (HELLO, "heads"), (BEAT, "cursors")]
+)
+def test_nobody_is_asked_about_hundreds_of_places_at_once(message: Any, field: str) -> None:
+    many = msgspec.structs.replace(message, **{field: (CURSOR,) * 33})
+    with pytest.raises(Corrupt, match="MESSAGE_UNREADABLE"):
+        wire.decode(type(message), wire.encode(many))
+
+
 def test_a_number_that_no_database_holds_is_refused() -> None:
     for number in (b"9" * 400, b"9223372036854775808", b"-1"):
         with pytest.raises(Corrupt) as caught:
