@@ -16,7 +16,7 @@ from devices.receipt import Block
 from edge import payments
 from edge.baskets import Baskets, Kept
 from edge.catalogue import Catalogue
-from edge.drawing import oversold_skus
+from edge.drawing import gifts_of, oversold_skus
 from edge.node import ShopNode
 from edge.numbering import Number, Numbering
 from edge.papers import Papers
@@ -31,12 +31,12 @@ from edge.tables import copy_counter
 from edge.tenders import CASH, demand_by_hand, settle
 from edge.till import BasketLine, BasketState, unknown
 from edge.views import PaidSale, TenderIn
+from promotions.basket import Context
 from protocol.clock import Reading
 from protocol.codec import Draft, body_of, decode
 from protocol.errors import Conflict, Refusal, define
 from protocol.events import (
     AppliedRule,
-    Gift,
     ReceiptReprinted,
     SaleCompleted,
     SaleLine,
@@ -96,10 +96,12 @@ class SalesFloor:
     numbering: Numbering
     room: Room
 
-    def priced(self, kept: Kept, reading: Reading) -> Priced:
-        """The basket under the rules in force now."""
+    def priced(self, kept: Kept, reading: Reading, frozen: Frozen | None = None) -> Priced:
+        """The basket under the rules in force now, at the instant at which it was frozen if so."""
         s = self.node.settings
         context = context_of(reading, store=s.store, zone=s.zone, tz=s.tz, currency=s.currency)
+        if frozen is not None:
+            context = msgspec.convert(frozen.body.context, Context)
         return price_basket(kept.state, self.rules.rule_set, context)
 
 
@@ -299,11 +301,7 @@ class Checkout:
             engine=priced.rule_set.engine,
             context=msgspec.to_builtins(priced.context),
             applied=_applied(priced),
-            gifts=tuple(
-                Gift(sku=sku, qty_milli=pieces * 1000, rule=a.rule_id)
-                for a in result.applied
-                for sku, pieces in a.gifts
-            ),
+            gifts=gifts_of(priced),
             exact=result.exact,
             upper_bound_minor=None if result.exact else result.upper_bound_minor,
         )

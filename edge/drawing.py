@@ -3,15 +3,26 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from edge.catalogue import Product
 from edge.pricing import Priced
 from edge.till import BasketLine
-from edge.views import GiftView, LineView, PromotionView, ReasonView, ToWeigh, WeightView
+from edge.views import (
+    BasketView,
+    GiftView,
+    LineView,
+    PromotionView,
+    ReasonView,
+    ToWeigh,
+    WeightView,
+)
 from edge.words import Notice, notice
 from promotions.ruleset import Live
 from promotions.trace import Outcome
 from promotions.wording import explain
 from protocol.errors import define
+from protocol.events import Gift, SaleCompleted
 
 UNCOVERED_MAX: Final = 100  # rules beside the line that are told on one panel
 
@@ -190,6 +201,44 @@ def line_views(
     return views
 
 
+def as_frozen(view: BasketView, body: SaleCompleted) -> BasketView:
+    """The basket of a sale whose payment is open, at the price that is being paid.
+
+    The rules may end or change meanwhile; its product rows are the body's lines, in their order.
+    """
+    places = iter(range(len(body.lines)))
+    lines = [
+        _at_price(row, body, next(places)) if row.kind == "product" else row for row in view.lines
+    ]
+    return msgspec.structs.replace(
+        view,
+        lines=tuple(lines),
+        gross_minor=sum(line.gross_minor for line in body.lines),
+        discount_minor=body.discount_minor,
+        total_minor=body.total_minor,
+        exact=body.exact,
+        upper_bound_minor=body.upper_bound_minor,
+        rules_hash=body.rules_hash,
+    )
+
+
+def _at_price(row: LineView, body: SaleCompleted, at: int) -> LineView:
+    line = body.lines[at]
+    return msgspec.structs.replace(
+        row,
+        unit_price_minor=line.unit_price_minor,
+        gross_minor=line.gross_minor,
+        discount_minor=line.discount_minor,
+        net_minor=line.gross_minor - line.discount_minor,
+        promotions=tuple(
+            PromotionView(one.rule, one.version, one.name["zh"], one.name["en"], amount)
+            for one in body.applied
+            for place, amount in one.per_line
+            if place == at and amount
+        ),
+    )
+
+
 def _weight(line: BasketLine) -> WeightView | None:
     if line.weight is None:
         return None
@@ -224,14 +273,24 @@ def _red(line: BasketLine) -> LineView:
     )
 
 
-def gift_views(priced: Priced, product: Callable[[str], Product | None]) -> tuple[GiftView, ...]:
+def gifts_of(priced: Priced) -> tuple[Gift, ...]:
+    """Goods given free, as the sale records them."""
+    return tuple(
+        Gift(sku=sku, qty_milli=pieces * 1000, rule=applied.rule_id)
+        for applied in priced.result.applied
+        for sku, pieces in applied.gifts
+    )
+
+
+def gift_views(
+    gifts: Iterable[Gift], product: Callable[[str], Product | None]
+) -> tuple[GiftView, ...]:
     """Goods given free, with their names."""
     views = []
-    for applied in priced.result.applied:
-        for sku, pieces in applied.gifts:
-            found = product(sku)
-            zh, en = (found.name_zh, found.name_en) if found else (sku, sku)
-            views.append(GiftView(sku, zh, en, pieces * 1000, applied.rule_id))
+    for gift in gifts:
+        found = product(gift.sku)
+        zh, en = (found.name_zh, found.name_en) if found else (gift.sku, gift.sku)
+        views.append(GiftView(gift.sku, zh, en, gift.qty_milli, gift.rule))
     return tuple(views)
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edge import payments
 from edge import till as pure
 from edge.baskets import Kept
 from edge.catalogue import Found, Hit
 from edge.checkout import Checkout, SalesFloor
 from edge.drawing import (
+    as_frozen,
     gift_views,
+    gifts_of,
     line_reasons,
     line_views,
     oversold_skus,
@@ -73,21 +76,25 @@ class Selling:
     # -- look ---------------------------------------------------------------------------------
 
     def view(self, till: str) -> BasketView:
-        """The basket as it stands, priced anew."""
+        """The basket as it stands, priced anew; at the price being paid while a payment is open."""
         self._node.settings.till(till)
         with self._node.books.database.reading() as connection:
             kept = self._floor.baskets.load(connection, till)
-        return self._view(till, kept)
+            frozen = payments.read_frozen(connection, kept.state.sale)
+        if frozen is None:
+            return self._view(till, kept)
+        return as_frozen(self._view(till, kept, frozen), frozen.body)
 
-    def _view(self, till: str, kept: Kept) -> BasketView:
+    def _view(self, till: str, kept: Kept, frozen: payments.Frozen | None = None) -> BasketView:
         floor, reading = self._floor, self._node.clock.read()
-        priced = floor.priced(kept, reading)
+        priced = floor.priced(kept, reading, frozen)
+        given = gifts_of(priced) if frozen is None else frozen.body.gifts
         in_force = floor.rules.in_force
         with self._node.books.database.reading() as connection:
             skus = sorted({x.sku for x in priced.lines})
             on_hand = floor.catalogue.on_hand(connection, skus)
             held = floor.baskets.held_count(connection)
-            gifts = gift_views(priced, lambda sku: floor.catalogue.product(connection, sku))
+            gifts = gift_views(given, lambda sku: floor.catalogue.product(connection, sku))
         oversold = oversold_skus(priced.lines, on_hand)
         red = len(pure.unknown(kept.state))
         ready = bool(priced.lines) and not red and not kept.state.to_weigh
@@ -151,7 +158,8 @@ class Selling:
         with self._node.books.database.reading() as connection:
             kept = self._floor.baskets.load(connection, till)
             groups = self._floor.catalogue.groups(connection)
-        priced = self._floor.priced(kept, self._node.clock.read())
+            frozen = payments.read_frozen(connection, kept.state.sale)
+        priced = self._floor.priced(kept, self._node.clock.read(), frozen)
         if line is not None:
             return line_reasons(priced, pure.line_of(kept.state, line), groups, every=every)
         found = priced.result.outcomes() if every else priced.result.touching

@@ -18,7 +18,13 @@ from edge.tendering import PayAsk
 from edge.views import PaymentView, TenderIn
 from protocol.codec import body_of, decode
 from protocol.errors import Conflict, Refusal, Unavailable
-from protocol.events import PaymentReversed, SaleCompleted
+from protocol.events import (
+    PaymentReversed,
+    PromotionPublished,
+    PromotionWithdrawn,
+    SaleCompleted,
+)
+from protocol.ids import ALL
 from protocol.node.tables import journal
 from tests.edge.shop_builder import (
     BUN,
@@ -123,6 +129,49 @@ def test_a_scanned_pay_code_pays_the_sale(shop: Shop, provider: VirtualProvider)
     assert len(provider.captured) == 1
 
 
+HAPPY_HOUR = {
+    "id": "T1",
+    "version": 1,
+    "type": "percent_off",
+    "percent": 10,
+    "select": {"all": True},
+    "name": {"zh": "午市九折", "en": "Lunch"},
+    "when": {"start": "2026-11-02T11:00", "end": "2026-11-02T13:00"},
+}
+
+
+def test_a_basket_shows_the_price_that_is_being_paid(shop: Shop, provider: VirtualProvider) -> None:
+    """The promotion ends and another begins while the customer looks for the phone."""
+    head_office(shop, ALL, PromotionPublished(rule="T1", version=1, document=HAPPY_HOUR))
+    shop.rules.refresh()
+    before = ring_up(shop, [MILK, BUN, BUN, BUN])
+    provider.script("never")
+    ask(shop, "attempt-0000000001")
+    assert isinstance(shop.clock, FixedClock)
+    shop.clock.later(2 * 3_600_000)
+    frozen = shop.selling.view("1")
+    assert frozen.at_ms > before.at_ms
+    assert [row.promotions for row in frozen.lines] == [row.promotions for row in before.lines]
+    for name in ("lines", "total_minor", "gross_minor", "discount_minor", "gifts", "rules_hash"):
+        assert getattr(frozen, name) == getattr(before, name), name
+    assert "T1" in {row.rule for row in shop.selling.explain("1") if row.applied}
+    head_office(shop, ALL, three_for_two(), PromotionWithdrawn(rule="T1", version=2))
+    shop.rules.refresh()
+    frozen = shop.selling.view("1")
+    assert [row.promotions for row in frozen.lines] == [row.promotions for row in before.lines]
+    assert (frozen.total_minor, frozen.gross_minor, frozen.discount_minor) == (
+        before.total_minor,
+        before.gross_minor,
+        before.discount_minor,
+    )
+    assert (frozen.rules_hash, frozen.exact) == (before.rules_hash, before.exact)
+    shop.tendering.cancel_payment("attempt-0000000001", person="anna")
+    assert settled(shop, "attempt-0000000001").state == "reversed"
+    live = shop.selling.view("1")
+    assert (live.total_minor, live.discount_minor) == (880 + 2 * 350, 350)
+    assert live.rules_hash == shop.rules.in_force.hash
+
+
 def ask_again(shop: Shop, sale: str, first: PaymentView) -> PaymentView:
     same = PayAsk(
         attempt=first.attempt, kind="scan", amount_minor=first.amount_minor, code=ALIPAY_CODE
@@ -149,7 +198,7 @@ def test_the_sale_stays_as_it_was_asked_for(shop: Shop, provider: VirtualProvide
         assert caught.value.code == "PAY_RUNNING"
     head_office(shop, "all", three_for_two())
     shop.rules.refresh()
-    assert shop.selling.view("1").total_minor < view.total_minor
+    assert shop.selling.view("1").total_minor == view.total_minor
     provider.orders["attempt-0000000001"].behaviour = "slow"
     done = settled(shop, "attempt-0000000001")
     assert done.booked

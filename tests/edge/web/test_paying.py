@@ -9,6 +9,9 @@ from playwright.sync_api import Page, expect
 from devices.sim.vcard import VirtualTerminal
 from devices.sim.vpay import VirtualProvider
 from edge.settings import PaymentSettings, ProviderSettings, TillSettings
+from protocol.clock import HOUR_MS
+from protocol.events import PromotionPublished
+from protocol.ids import ALL
 from tests.edge import shop_builder as house
 from tests.edge.web.conftest import Site, Visit
 
@@ -158,6 +161,77 @@ def test_what_is_open_is_listed_and_a_manager_gives_it_back(
     expect(page.locator("#pay-says")).to_contain_text("undone", timeout=LONG_MS)
     boss.goto(f"{site.base}/payments")
     expect(boss.locator("main")).to_contain_text("Nothing is open", timeout=LONG_MS)
+
+
+@pytest.fixture
+def lunch(site: Site) -> Iterator[house.FixedClock]:
+    """¥1.80 off the milk until one o'clock; the clock to move past it."""
+    document = {
+        "id": "LUNCH",
+        "version": 1,
+        "type": "amount_off",
+        "off_minor": 180,
+        "select": {"skus": ["milk"]},
+        "name": {"zh": "午市优惠", "en": "Lunch"},
+        "when": {"start": "2026-11-02T11:00", "end": "2026-11-02T13:00"},
+    }
+    clock = site.shop.clock
+    assert isinstance(clock, house.FixedClock)
+    before = clock.at_ms
+    published = PromotionPublished(rule="LUNCH", version=1, document=document)
+    house.head_office(site.shop, ALL, published)
+    site.shop.rules.refresh()
+    yield clock
+    clock.at_ms = before
+
+
+def test_total_and_rows_are_those_of_the_price_being_paid(
+    site: Site, visit: Visit, provider: VirtualProvider, lunch: house.FixedClock
+) -> None:
+    """A promotion ends while the payment is open: nothing moves, until it is given up."""
+    page = at_payment(site, visit, house.MILK)
+    total, rows = page.locator("#total"), page.locator("#rows")
+    expect(total).to_have_text("¥7.00", timeout=LONG_MS)
+    provider.script("never")
+    wedge(page, CODE)
+    expect(page.locator("#paying-amount")).to_have_text("¥7.00", timeout=LONG_MS)
+    expect(page.locator("#paying-says")).to_contain_text("Waiting for", timeout=LONG_MS)
+    lunch.later(2 * HOUR_MS)
+    page.reload()
+    ready(page)
+    expect(page.locator("#paying-says")).to_contain_text("Waiting for", timeout=LONG_MS)
+    expect(total).to_have_text("¥7.00", timeout=LONG_MS)
+    expect(rows).to_contain_text("Lunch −¥1.80")
+    page.click("#cancel-payment")
+    expect(page.locator("#pay-says")).to_contain_text("undone", timeout=LONG_MS)
+    expect(total).to_have_text("¥8.80", timeout=LONG_MS)
+    expect(rows).not_to_contain_text("Lunch")
+    expect(page.locator("#given")).to_have_attribute("placeholder", "8.80")
+    page.fill("#given", "10")
+    expect(page.locator("#given-says")).to_contain_text("¥1.20")
+    page.press("#given", "Enter")
+    expect(page.locator("#change")).to_have_text("¥1.20", timeout=LONG_MS)
+
+
+def test_what_is_due_in_cash_follows_the_price(
+    site: Site, visit: Visit, lunch: house.FixedClock
+) -> None:
+    """Cash freezes nothing: a refused amount says why, and the panel asks for the new one."""
+    page = at_payment(site, visit, house.MILK)
+    page.fill("#given", "8")
+    expect(page.locator("#given-says")).to_contain_text("¥1.00", timeout=LONG_MS)
+    lunch.later(2 * HOUR_MS)
+    page.press("#given", "Enter")  # a key is deliberate, a second click may not be
+    expect(page.locator("#pay-says")).to_contain_text("PAY_SHORT", timeout=LONG_MS)
+    expect(page.locator("#total")).to_have_text("¥8.80", timeout=LONG_MS)
+    expect(page.locator("#given")).to_have_attribute("placeholder", "8.80", timeout=LONG_MS)
+    expect(page.locator("#given")).to_have_value("8")
+    expect(page.locator("#given-says")).to_contain_text("¥0.80")
+    expect(page.locator("#confirm")).to_be_disabled()
+    expect(page.locator("#pay-says")).to_contain_text("PAY_SHORT")
+    page.fill("#given", "10")
+    page.press("#given", "Enter")
+    expect(page.locator("#change")).to_have_text("¥1.20", timeout=LONG_MS)
 
 
 def test_a_till_with_cash_only_shows_nothing_else(site: Site, visit: Visit) -> None:

@@ -46,6 +46,7 @@ export async function collect({ sale, kind, amount, code = "" }, act) {
   for (;;) {
     try {
       take(await post("/api/till/payments", body), act);
+      act.refresh(); // the sale is frozen now: the page shows what is being paid
       break;
     } catch (fault) {
       if (fault instanceof Away) { says(t("asking_again")); await sleep(1000); continue; }

@@ -16,6 +16,7 @@ import { askQuantity, keypad } from "./quantity.js";
 
 const code = $("#code");
 const state = { view: boot.basket, items: [], refused: [], chosen: 0, paid: null, wantsPay: false };
+const lists = import("../lists/lists.js"); // the first scan need not wait for it
 const lineOf = new Map(); // id of a scan -> the row it became
 
 const SEND = {
@@ -124,6 +125,7 @@ function draw() {
   basket.draw(state, act);
   drawMoney();
   drawKeys();
+  pay.follow(state.view, act);
   if (queue && !queue.items.length) weighs();
 }
 
@@ -200,7 +202,7 @@ const act = {
   choose: (number) => { state.chosen = state.chosen === number ? 0 : number; draw(); if (state.chosen) basket.showLine(state.view.sale, number); },
   step: (line, by) => { const next = line.qty_milli + by * 1000; if (next > 0) setQuantity(line, next); else act.voidLine(line); },
   askQuantity: (line) => askQuantity(line, (milli) => setQuantity(line, milli)),
-  explain: (line) => run(() => panels.explain(line, false)),
+  explain: (line) => run(async () => (await lists).explain(line, false)),
   voidLine: (line) => { if (line) queue.push("void", { line: line.line }); },
   forget: (item) => { state.refused = state.refused.filter((one) => one !== item); draw(); },
   search: (text, milli) => panels.search(text, (hit) => {
@@ -213,12 +215,12 @@ const act = {
     accept(await post("/api/till/hold"));
     begin(); draw(); tell(t("is_held"));
   }),
-  resume: () => run(() => panels.held((held) => run(async () => { accept(await post("/api/till/resume", { held })); panels.close(); begin(); draw(); }))),
+  resume: () => run(async () => (await lists).held((held) => run(async () => { accept(await post("/api/till/resume", { held })); panels.close(); begin(); draw(); }))),
   payAgain: async (fault) => { await refresh(); if (state.view.lines.length && !tender.busy()) pay.start(state.view, act, fault); else if (fault) tell(fault); },
   pay: () => { if (tender.busy()) return; if (panels.showing() === "pay") pay.enter(act); else { begin(); startPay(); } },
   paid: (answer) => { state.paid = answer; pay.showChange(answer, act); say(answer.by ? `${t("paid_total")} ${money(answer.total_minor)}` : `${t("change")} ${money(answer.change_minor)}`); tone.good(); refresh().then(drawMoney); },
   reprint: (sale) => run(async () => { const { copy_no: n } = await post("/api/till/reprint", { sale }); tell(t("copy_printed", { n })); }),
-  receipts: () => run(() => panels.receipts((sale) => act.reprint(sale))),
+  receipts: () => run(async () => (await lists).receipts((sale) => act.reprint(sale))),
   clear: () => { if (state.view.lines.length) panels.ask(t("void_sale"), t("void_sale_text", { n: state.view.lines.length }), t("void_sale"), () => run(async () => { accept(await post("/api/till/clear")); panels.close(); draw(); })); },
   drawer: () => run(async () => { await post("/api/till/drawer"); tell(t("drawer_opened")); }),
   search0: () => act.search(""),

@@ -3,7 +3,7 @@ import { $, el, icon, t } from "../dom.js";
 import { money, notes, quantity, readMinor } from "../figures.js";
 import { Away, post } from "../net.js";
 import * as tone from "../tone.js";
-import { panel } from "./panels.js";
+import { close, panel, showing } from "./panels.js";
 import { tender } from "./ways.js";
 
 const OPEN_MS = 300; // the second click of a double click on "Pay" must not take the money
@@ -11,14 +11,23 @@ const BOUNCE_MS = 60;
 let openedAt = 0;
 let current = null; // {sale, due, busy}
 
-export const open = () => current !== null;
+const dueOf = ({ sale, total_minor }) => Math.min(total_minor, ...tender.heldOf(sale).map((one) => one.left_minor));
 
-export function start(view, act, fault = "") {
+// Priced anew under an open panel: due and notes follow, what was typed stays.
+export function follow(view, act) {
+  if (showing() !== "pay" || current.busy || current.sale !== view.sale || dueOf(view) === current.due) return;
+  const { value } = $("#given");
+  const fault = $("#pay-says").textContent;
+  close();
+  start(view, act, fault, value);
+}
+
+export function start(view, act, fault = "", value = "") {
   const parts = tender.heldOf(view.sale);
-  const due = parts.length ? Math.min(...parts.map((one) => one.left_minor)) : view.total_minor;
+  const due = dueOf(view);
   current = { sale: view.sale, due, busy: false };
   openedAt = performance.now();
-  const given = el("input", { id: "given", class: "input", inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (due / 100).toFixed(2), "aria-describedby": "given-says" });
+  const given = el("input", { id: "given", class: "input", value, inputmode: "none", autocomplete: "off", maxlength: "12", placeholder: (due / 100).toFixed(2), "aria-describedby": "given-says" });
   const says = el("p", { id: "given-says", class: "given", "aria-live": "polite" });
   const confirm = el("button", { class: "key pay", type: "button", id: "confirm", onclick: (click) => take(act, click) }, icon("ok"), el("span", { class: "word" }, t("paid")), el("kbd", {}, "Enter"));
   const bills = notes(due).map((minor) =>
