@@ -4,6 +4,7 @@ It signs the certificates of nodes (CN = node id), of head office's own processe
 servers that nodes call (broker, HTTPS), and the list of those that were revoked.
 """
 
+import contextlib
 import ipaddress
 import os
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from protocol.errors import Refusal
+from protocol.errors import Refusal, Unavailable, define
 from protocol.node import certificates
 from protocol.node.certificates import Held, at, named
 
@@ -26,6 +27,19 @@ LIFE_DAYS: Final = 90
 AUTHORITY_DAYS: Final = 3650
 LEEWAY: Final = timedelta(hours=1)  # clocks that are a little behind
 CRL_DAYS: Final = 3650  # a broker whose list went stale would refuse everybody
+
+
+define(
+    {
+        "AUTHORITY_MISSING": (
+            "The key of the chain's certificate authority, {path}, is missing or damaged. No other "
+            "one was made, because every shop trusts this one alone. Put it back from a backup of "
+            "head office. Without one, move the folder away and invite every shop's machine anew.",
+            "连锁证书机构的密钥 {path} 缺失或损坏。没有另行生成，因为所有门店只信任该密钥。"
+            "请从总部备份恢复；没有备份时，请移走该目录，并为每家门店的设备重新发放令牌。",
+        ),
+    }
+)
 
 
 class Authority:
@@ -36,17 +50,27 @@ class Authority:
         self.certificate_path = folder / "authority.pem"
         self.crl_path = folder / "revoked.pem"
         self._pair_path = folder / "authority.key.pem"
-        if not self._pair_path.exists():
+        if not self._pair_path.exists() and not self.certificate_path.exists():
             self._make(chain, now_ms)
-        self._key = certificates.read_key(self._pair_path)
-        pair = self._pair_path.read_bytes()
-        self._own = x509.load_pem_x509_certificate(pair[pair.index(b"-----BEGIN CERT") :])
+        self._key, self._own = self._read()
         self.pem = self._own.public_bytes(Encoding.PEM).decode("ascii")
         self.fingerprint = certificates.fingerprint(self.pem)
-        if not self.certificate_path.exists():
+        if not _holds(self.certificate_path, self.pem.encode()):
             certificates.keep(self.certificate_path, self.pem.encode())
         if not self.crl_path.exists():
             self.write_crl([], now_ms)
+
+    def _read(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        """The key with its own certificate; AUTHORITY_MISSING rather than another one."""
+        try:
+            pair = self._pair_path.read_bytes()
+            own = x509.load_pem_x509_certificate(pair[pair.index(b"-----BEGIN CERT") :])
+            key = certificates.read_key(self._pair_path)
+            if own.public_key() == key.public_key():
+                return key, own
+        except (OSError, ValueError, Unavailable):
+            pass
+        raise Unavailable("AUTHORITY_MISSING", path=str(self._pair_path))
 
     def _make(self, chain: str, now_ms: int) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -152,7 +176,7 @@ class Authority:
     def write_crl(self, revoked: Iterable[tuple[str, int]], now_ms: int) -> None:
         """The list of revoked certificates (serial in hex, instant); newer than any before."""
         this = at(now_ms) - LEEWAY
-        if self.crl_path.exists():
+        with contextlib.suppress(OSError, ValueError):  # a damaged one is replaced
             before = x509.load_pem_x509_crl(self.crl_path.read_bytes())
             this = max(this, before.last_update_utc + timedelta(seconds=1))
         made = (
@@ -169,6 +193,13 @@ class Authority:
             made = made.add_revoked_certificate(entry.revocation_date(at(revoked_ms)).build())
         signed = made.sign(self._key, hashes.SHA256())
         certificates.keep(self.crl_path, signed.public_bytes(Encoding.PEM))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -87,6 +87,7 @@ def broker_files(path: Path, target: Path, at: Path | None) -> None:
     settings = load(path)
     office = compose(settings)
     try:
+        office.enrolment.publish_revoked()  # also what a kill kept from being written
         written = write_broker_files(
             office.enrolment.authority,
             office.own_pair("broker"),

@@ -39,6 +39,7 @@ from central.stores import Store
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
 from protocol.node import logs
+from protocol.node.database import file_in_words
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.verifying import Fault
@@ -102,6 +103,10 @@ class Commands(click.Group):
             sys.exit(2)
         except TillmeshError as fault:
             click.echo(f"{fault.sentence(language())} [{fault.code}]", err=True)
+            sys.exit(1)
+        except OSError as fault:
+            told = file_in_words(fault)
+            click.echo(f"{told.sentence(language())} [{told.code}]", err=True)
             sys.exit(1)
 
 
@@ -307,7 +312,9 @@ def verify(path: Path) -> None:
             click.echo(f"ok     {stream}  {heads[stream].seq}  {heads[stream].hash[:16]}")
         else:
             click.echo(f"WRONG  {stream}  event {fault.seq}: {fault.detail} [{fault.code}]")
-    if faults:
+    if not heads:  # `init` already wrote some
+        click.echo("WRONG  there is no journal at all: the database was emptied or replaced")
+    if faults or not heads:
         sys.exit(1)
 
 

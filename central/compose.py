@@ -47,7 +47,7 @@ from protocol.errors import Unavailable
 from protocol.ids import ALL, CENTRAL
 from protocol.node.books import Books
 from protocol.node.certificates import client_context
-from protocol.node.database import Database
+from protocol.node.database import Database, as_damaged
 from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
 from protocol.node.ntpclock import NtpClock, random_hex
@@ -150,7 +150,8 @@ def open_books(settings: Settings) -> Books:
             epoch = shared_epoch(tx, CENTRAL, random_hex(16))
     except DBAPIError as fault:
         database.close()
-        raise Unavailable("DATABASE_AWAY", url=database.url) from fault
+        told = Unavailable("DATABASE_AWAY", url=database.url)
+        raise as_damaged(fault, database.url) or told from fault
     books = Books(database, SqlJournal(CENTRAL, epoch))
     books.rebuild_if_older()
     return books

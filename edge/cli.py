@@ -23,13 +23,16 @@ from edge.joining import join, read_joining, refuse_second
 from edge.pairing import Pairing
 from edge.papers import sample_receipt
 from edge.people import People
+from edge.proofs import behind_last_head
 from edge.safekeeping import COMMANDS, chores_of, held_alone
 from edge.settings import LANGUAGES, Settings, SettingsFaults, TillSettings, load
 from protocol.enrolment import parse_invitation
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
+from protocol.ids import shop_stream
 from protocol.ledger import shelf
 from protocol.node import logs
 from protocol.node.chores import Chores
+from protocol.node.database import file_in_words
 from protocol.node.signing import load_key
 
 if TYPE_CHECKING:
@@ -66,6 +69,10 @@ def main() -> None:
         sys.exit(WRONG_SETTINGS)
     except TillmeshError as fault:
         click.echo(f"{fault.sentence('en')} [{fault.code}]", err=True)
+        sys.exit(1)
+    except OSError as fault:
+        told = file_in_words(fault)
+        click.echo(f"{told.sentence('en')} [{told.code}]", err=True)
         sys.exit(1)
     except click.ClickException as fault:
         fault.show()
@@ -220,9 +227,12 @@ def verify(path: Path) -> None:
                 click.echo(f"ok     {stream}")
             else:
                 click.echo(f"WRONG  {stream}  event {fault.seq}: {fault.detail} [{fault.code}]")
+        lost = "" if faults else behind_last_head(settings, books)
+        if lost:
+            click.echo(f"WRONG  {shop_stream(settings.store)}  {lost}")
     finally:
         books.database.close()
-    sys.exit(1 if faults else 0)
+    sys.exit(1 if faults or lost else 0)
 
 
 @commands.command()

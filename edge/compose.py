@@ -43,7 +43,7 @@ from protocol.errors import Unavailable, define
 from protocol.ids import NodeId, shop_stream
 from protocol.ledger import shelf
 from protocol.node.books import Books
-from protocol.node.database import Database
+from protocol.node.database import Database, as_damaged
 from protocol.node.highwater import recall, remember
 from protocol.node.hub import Hub
 from protocol.node.ntpclock import NtpClock, random_hex
@@ -143,7 +143,8 @@ def open_books(settings: Settings) -> Books:
     except DBAPIError as fault:
         database.close()
         path = str(settings.database_path)
-        raise Unavailable("DATA_UNREACHABLE", path=path, detail=str(fault.orig)) from fault
+        told = Unavailable("DATA_UNREACHABLE", path=path, detail=str(fault.orig))
+        raise as_damaged(fault, path) or told from fault
     except BaseException:
         database.close()
         raise

@@ -14,15 +14,20 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
+from edge.backup import AHEAD
 from edge.node import ShopNode
+from edge.settings import Settings
 from protocol.clock import Reading
 from protocol.codec import Draft
 from protocol.errors import TillmeshError
 from protocol.events import StockDigest
+from protocol.ids import shop_stream
 from protocol.journal import Position
+from protocol.node.books import Books
 from protocol.node.projecting import shelf_proof
 from protocol.node.sqljournal import Recorded, SqlRecords
 
+LAST_HEAD: Final = "last-head"
 EVERY_EVENTS: Final = 500
 HEAD_S: Final = 0.5
 WELCOME_S: Final = 5.0  # selling never waits for it
@@ -35,6 +40,41 @@ def stock_digest_draft(tx: Connection, node: ShopNode, at: Reading) -> Draft:
     return node.draft(StockDigest(digest=digest, products=products), at=at)
 
 
+def _seen(path: Path) -> Position | None:
+    """Where the journal was last seen; None when nobody knows."""
+    try:
+        seen = msgspec.json.decode(path.read_bytes(), type=Position)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return seen if seen.seq else None
+
+
+def _parted(books: Books, stream: str, seen: Position) -> bool:
+    with books.database.reading() as connection:
+        records = SqlRecords(connection)
+        return records.head(stream).seq < seen.seq or (
+            records.hash_at(stream, seen.seq) != seen.hash
+        )
+
+
+def behind_last_head(settings: Settings, books: Books) -> str:
+    """What is wrong with an own journal that lacks what it held; empty when nothing is.
+
+    A copy that was just put back is behind too, and says so in its `last-head`: nothing is wrong.
+    """
+    stream, seen = shop_stream(settings.store), _seen(Path(settings.data_dir) / LAST_HEAD)
+    if seen is None or seen == AHEAD or not _parted(books, stream, seen):
+        return ""
+    with books.database.reading() as connection:
+        head = SqlRecords(connection).head(stream)
+    first = min(head.seq + 1, seen.seq)
+    return (
+        f"event {first}: the journal ends at {head.seq}, but event {seen.seq} "
+        f"with hash {seen.hash[:16]} was written. The file was set back, replaced or emptied. "
+        "Start the shop while head office can be reached: it gives back what it has."
+    )
+
+
 class Prover:
     """Counts this shop's events and appends the digest when it is due."""
 
@@ -44,7 +84,7 @@ class Prover:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._path = Path(node.settings.data_dir) / "last-head"
+        self._path = Path(node.settings.data_dir) / LAST_HEAD
 
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """Listener of the books: only counts and wakes."""
@@ -65,18 +105,8 @@ class Prover:
 
     def was_restored(self) -> bool:
         """Is the journal behind, or beside, where it was last seen?"""
-        try:
-            seen = msgspec.json.decode(self._path.read_bytes(), type=Position)
-        except (OSError, msgspec.DecodeError):
-            return False
-        if not seen.seq:
-            return False
-        with self._node.books.database.reading() as connection:
-            records = SqlRecords(connection)
-            head = records.head(self._node.stream)
-            return head.seq < seen.seq or (
-                records.hash_at(self._node.stream, seen.seq) != seen.hash
-            )
+        seen = _seen(self._path)
+        return seen is not None and _parted(self._node.books, self._node.stream, seen)
 
     def keep_head(self) -> None:
         """Write down where the journal stands."""

@@ -6,6 +6,7 @@ Write transactions open with BEGIN IMMEDIATE; an in-process lock gives them a fa
 busy time-out covers other processes. PostgreSQL serves larger chains.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from protocol.errors import Unavailable, define
 
 BUSY_MS = 10_000
+DAMAGED_SCHEMA = "the schema is unreadable"
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": BUSY_MS}
 
 define(
@@ -37,6 +39,18 @@ define(
             "booked. Do not take payment; call your operator.",
             "磁盘未能确认写入（{detail}）。没有任何更改，也没有记账。请勿收款，并联系管理员。",
         ),
+        "DATABASE_DAMAGED": (
+            "The database {path} is damaged ({detail}). Nothing was changed. Keep the file, then "
+            "put a backup back with `restore`; what happened since comes back from the other side.",
+            "数据库 {path} 已损坏（{detail}）。没有任何更改。"
+            "请保留该文件，然后用 `restore` 恢复备份；此后的记录会从另一端补回。",
+        ),
+        "FILE_TROUBLE": (
+            "The file {path} could not be read or written ({detail}). What was done before that "
+            "stays done. Make room on the disk or correct the file, then repeat the command.",
+            "无法读写文件 {path}（{detail}）。此前已完成的操作仍然有效。"
+            "请清理磁盘空间或更正该文件，然后重新执行命令。",
+        ),
         "DATABASE_BUSY": (
             "The database was busy for too long, so this was not saved. Nothing was changed; "
             "please do it again.",
@@ -54,7 +68,10 @@ define(
 def _connected(dbapi: Any, _record: object) -> None:
     cursor = dbapi.cursor()
     for name, value in PRAGMAS.items():
-        cursor.execute(f"PRAGMA {name}={value}").fetchall()
+        try:
+            cursor.execute(f"PRAGMA {name}={value}").fetchall()
+        except UnicodeDecodeError:  # it quotes what it found in the damaged schema
+            raise sqlite3.DatabaseError(DAMAGED_SCHEMA) from None
         got = cursor.execute(f"PRAGMA {name}").fetchone()[0]
         if got != value:
             raise Unavailable("DATABASE_UNFIT", url="sqlite", detail=f"{name} is {got}")
@@ -84,6 +101,20 @@ def in_words(fault: DBAPIError, url: str = "") -> Unavailable:
     if fault.connection_invalidated or "connection" in text:  # a server, not a file
         return Unavailable("DATABASE_AWAY", url=url)
     return Unavailable("DISK_FAULT", detail=text[:120])
+
+
+def as_damaged(fault: DBAPIError, path: str) -> Unavailable | None:
+    """DATABASE_DAMAGED when a file is no whole database; None for any other fault."""
+    text = str(fault.orig)
+    if not any(word in text for word in ("malformed", "not a database", DAMAGED_SCHEMA)):
+        return None
+    return Unavailable("DATABASE_DAMAGED", path=path, detail=text[:120])
+
+
+def file_in_words(fault: OSError) -> Unavailable:
+    """The same for a file that a command met, whichever it was."""
+    path = fault.filename2 or fault.filename or "-"
+    return Unavailable("FILE_TROUBLE", path=str(path), detail=fault.strerror or str(fault)[:120])
 
 
 def _of_the_disk(fault: DatabaseError) -> bool:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from central.authority import LIFE_DAYS, Authority
-from protocol.errors import Refusal
+from protocol.errors import Refusal, Unavailable
 from protocol.node import certificates
 from protocol.node.certificates import Held, at, make_csr, named
 from tests.central.shops import NOON
@@ -50,6 +50,40 @@ def test_the_same_authority_is_opened_again_and_only_its_owner_reads_it(
     assert (again.fingerprint, again.pem) == (authority.fingerprint, authority.pem)
     for file in authority.folder.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
+
+
+@pytest.mark.parametrize("harm", ["gone", "empty", "half", "another's"])
+def test_a_lost_key_is_told_and_never_replaced_by_another(
+    authority: Authority, tmp_path: Path, harm: str
+) -> None:
+    path = authority.folder / "authority.key.pem"
+    whole, other = path.read_bytes(), Authority(tmp_path / "other", "bakery", NOON)
+    mine = whole[whole.index(b"-----BEGIN CERT") :]
+    theirs = (other.folder / path.name).read_bytes()
+    path.write_bytes(
+        {
+            "gone": b"",
+            "empty": b"",
+            "half": whole[: len(whole) // 2],
+            "another's": theirs[: theirs.index(b"-----BEGIN CERT")] + mine,
+        }[harm]
+    )
+    if harm == "gone":
+        path.unlink()
+    with pytest.raises(Unavailable, match="AUTHORITY_MISSING"):
+        Authority(authority.folder, "bakery", NOON)
+    path.write_bytes(whole)
+    assert Authority(authority.folder, "bakery", NOON).fingerprint == authority.fingerprint
+
+
+def test_what_can_be_made_again_is(authority: Authority) -> None:
+    authority.certificate_path.write_bytes(b"damaged")
+    authority.crl_path.write_bytes(b"damaged")
+    again = Authority(authority.folder, "bakery", NOON)
+    assert again.certificate_path.read_text() == authority.pem
+    again.write_crl([("abc", NOON)], NOON)
+    (revoked,) = x509.load_pem_x509_crl(again.crl_path.read_bytes())
+    assert revoked.serial_number == 0xABC
 
 
 def _other(subject: x509.Name, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
 
 from central.cli import main
 from tests.servers import free_port
@@ -196,3 +197,40 @@ def test_where_the_broker_finds_its_files_is_not_looked_at(home: Path) -> None:
     told = _run(home, "broker-files", "--to", "broker", "--at", str(home / "elsewhere"))
     assert "tillmesh.conf" in told
     assert f"acl_file {home}/elsewhere/" in (home / "broker" / "tillmesh.conf").read_text()
+
+
+def test_the_brokers_list_of_revoked_certificates_comes_from_the_books(home: Path) -> None:
+    """A kill between the commit and the list must not leave a stolen machine's door open."""
+    _run(home, "broker-files", "--to", "broker")
+    with contextlib.closing(sqlite3.connect(home / "data" / "central.db")) as books, books:
+        books.execute(
+            "INSERT INTO certificate (serial, node, public_key, from_ms, until_ms, revoked_ms, "
+            "reason) VALUES ('ab12', 'A', '', 1, 9000000000000, 2, 'revoked')"
+        )
+    _run(home, "broker-files", "--to", "broker")
+    crl = x509.load_pem_x509_crl((home / "broker" / "revoked.pem").read_bytes())
+    assert [one.serial_number for one in crl] == [0xAB12]
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(home: Path) -> None:
+    (home / "broker" / "authority.pem").mkdir(parents=True)
+    told = _run(home, "broker-files", "--to", "broker", code=1)
+    assert "FILE_TROUBLE" in told
+    assert "authority.pem" in told
+
+
+def test_a_damaged_schema_is_a_sentence(home: Path) -> None:
+    """SQLite quotes what it finds, which need not be text."""
+    file = home / "data" / "central.db"
+    with contextlib.closing(sqlite3.connect(file)) as books:
+        books.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"CREATE TABLE", b"CR\xecATE TABLE"))
+    told = _run(home, "verify", code=1)
+    assert "DATABASE_DAMAGED" in told
+    assert "restore" in told
+
+
+def test_an_emptied_database_is_no_sound_one(home: Path) -> None:
+    (home / "data" / "central.db").unlink()
+    assert "WRONG" in _run(home, "verify", code=1)

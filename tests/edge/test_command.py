@@ -104,6 +104,32 @@ def test_verify_names_the_first_wrong_row(sold: Path) -> None:
     assert f"event {seq}:" in wrong[0]
 
 
+@pytest.mark.parametrize("harm", ["gone", "older", "another's"])
+def test_verify_says_when_the_journal_lacks_what_it_held(sold: Path, harm: str) -> None:
+    data = sold.parent / "data"
+    older = (data / "edge.db").read_bytes()
+    shop = build(sold.parent, settings=load(sold))
+    if harm == "older":
+        sell(shop, [BUN])
+    shop.prover.keep_head()
+    shop.books.database.close()
+    assert tillmesh("-s", str(sold), "verify").returncode == 0
+    for name in ("edge.db", "edge.db-wal", "edge.db-shm"):
+        (data / name).unlink(missing_ok=True)
+    if harm == "older":
+        (data / "edge.db").write_bytes(older)
+    elif harm == "another's":
+        other = build(sold.parent, settings=load(sold))
+        open_shift(other)
+        sell(other, [BUN, BUN])
+        other.books.database.close()
+    verified = tillmesh("-s", str(sold), "verify")
+    assert verified.returncode == 1
+    (wrong,) = [line for line in verified.stdout.splitlines() if line.startswith("WRONG")]
+    assert "shop/s1" in wrong
+    assert "set back" in wrong
+
+
 def test_rebuild_repairs_a_read_table_and_says_so(sold: Path) -> None:
     database = sqlite3.connect(sold.parent / "data" / "edge.db")
     with database:
@@ -113,6 +139,12 @@ def test_rebuild_repairs_a_read_table_and_says_so(sold: Path) -> None:
     assert rebuilt.returncode == 1
     assert "changed" in rebuilt.stdout
     assert tillmesh("-s", str(sold), "rebuild").returncode == 0
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(joined: Path) -> None:
+    done = tillmesh("-s", str(joined), "backup-key", str(joined / "nowhere" / "key"))
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
 
 
 def test_wrong_settings_are_one_line_per_fault_and_exit_2(joined: Path) -> None:
