@@ -11,7 +11,7 @@ nobody else could give it back.
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,7 @@ from protocol.node.tables import READ_VERSION, fork, journal, parked, read, trut
 KEEP_MS: Final = 35 * DAY_MS
 FRESH_S: Final = 600.0  # a snapshot younger than this is handed out again ...
 TAIL_MAX: Final = 1_000  # ... unless more than this happened at head office since
+EVERYTHING: Final[Mapping[str, int]] = {}
 define(
     {
         "SNAPSHOT_NOT_MADE": (
@@ -65,32 +66,38 @@ class Snapshots:
         """The file of a shop's newest snapshot."""
         return self._folder / f"{store}.snapshot"
 
-    def wanted(self, store: str) -> Seal | None:
-        """The seal of a recent snapshot; None while one is being made."""
+    def wanted(self, store: str, upto: Mapping[str, int] = EVERYTHING) -> Seal | None:
+        """The seal of a recent snapshot; None while one is being made.
+
+        `upto`: stream -> fold no event after this one: the shop folds those itself.
+        """
         with self._lock:
             if store in self._making:
                 return None
             if time.monotonic() - self._made_s.get(store, -FRESH_S) < FRESH_S:
                 seal = self._seal(store)
-                if self._still_good(seal):
+                if self._still_good(seal, upto):
                     return seal
             if (fault := self._failed.pop(store, "")) != "":
                 raise Unavailable("SNAPSHOT_NOT_MADE", store=store, detail=fault)
             self._making.add(store)
         threading.Thread(
-            target=self._make_aside, args=(store,), name="snapshot", daemon=True
+            target=self._make_aside, args=(store, upto), name="snapshot", daemon=True
         ).start()
         return None
 
     def _seal(self, store: str) -> Seal:
         return msgspec.json.decode(self.path(store).with_suffix(".seal").read_bytes(), type=Seal)
 
-    def _still_good(self, seal: Seal) -> bool:
+    def _still_good(self, seal: Seal, upto: Mapping[str, int]) -> bool:
         """Does it hold all of the shop's own journal, and nearly all of head office's?
 
-        A machine that starts from less than its own journal would fork it with its first sale.
+        A machine that starts from less than its own journal would fork it with its first sale. One
+        that has books asks for no more than it has.
         """
         own = shop_stream(seal.store)
+        if own in upto:
+            return all(at.seq <= upto.get(s, at.seq) for s, at in seal.positions.items())
         with self._desk.books.database.reading() as connection:
             records = SqlRecords(connection)
             heads = {stream: records.head(stream) for stream in seal.heads}
@@ -98,10 +105,10 @@ class Snapshots:
         behind = [heads[stream].seq - seal.heads[stream].seq for stream in shared]
         return heads[own] == seal.heads[own] and all(0 <= n <= TAIL_MAX for n in behind)
 
-    def _make_aside(self, store: str) -> None:
+    def _make_aside(self, store: str, upto: Mapping[str, int]) -> None:
         try:
             with self._turn:
-                self.make(store)
+                self.make(store, upto)
             self._made_s[store] = time.monotonic()
         except Exception as fault:
             log.exception("snapshot_failed", store=store)
@@ -110,8 +117,8 @@ class Snapshots:
             with self._lock:
                 self._making.discard(store)
 
-    def make(self, store: str) -> Seal:
-        """Make one now. Refusal HQ_STORE_UNKNOWN."""
+    def make(self, store: str, upto: Mapping[str, int] = EVERYTHING) -> Seal:
+        """Make one now, as `wanted` says. Refusal HQ_STORE_UNKNOWN."""
         found = self._stores.store(store)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         clear_leftovers(self._folder, f".{store}-*")
@@ -120,9 +127,10 @@ class Snapshots:
         own = shop_stream(store)
         try:
             limits = self._limits([ALL, zone_stream(found.zone)], own, to_stream(store))
+            limits = {stream: min(seq, upto.get(stream, seq)) for stream, seq in limits.items()}
             while (less := self._fold(work, limits)) is not None:
                 limits = less
-            return self._write(work, store, limits)
+            return self._write(work, store, limits, tail=own not in upto)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -173,7 +181,7 @@ class Snapshots:
             scratch.close()
         return {**limits, **faults} if faults else None
 
-    def _write(self, work: Path, store: str, limits: dict[str, int]) -> Seal:
+    def _write(self, work: Path, store: str, limits: dict[str, int], *, tail: bool) -> Seal:
         own = shop_stream(store)
         scratch = Database(f"sqlite:///{work / 'scratch.db'}")
         file = work / "snapshot"
@@ -181,9 +189,9 @@ class Snapshots:
             with self._desk.books.database.reading() as source, scratch.reading() as tables:
                 records = SqlRecords(source)
                 positions = {s: _at(records, s, seq) for s, seq in limits.items()}
-                tail = tail_of(source, own, limits[own])
-                digests = write_file(file, tables, tail)
-                heads = {**positions, own: records.head(own)}
+                events = tail_of(source, own, limits[own]) if tail else ()
+                digests = write_file(file, tables, events)
+                heads = {**positions, own: records.head(own)} if tail else positions
         finally:
             scratch.close()
         seal = Seal(

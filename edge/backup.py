@@ -26,7 +26,7 @@ from protocol.wire import NUMBER_MAX
 KIND: Final = "edge"
 STATUS: Final = "backup-status.json"  # beside the database, for the health page
 SETTINGS, PEPPER, PASSWORD = "edge.toml", "pepper", "mqtt-password"
-STAYS: Final = re.compile(r"edge\.db.*|lock|last-head.*|backup-status.*|\..*")
+STAYS: Final = re.compile(r"edge\.db.*|lock.*|last-head.*|backup-status.*|base\.part|\..*")
 # Its journal has been further than this: receipts go on in a new generation.
 AHEAD: Final = Position("0" * 16, NUMBER_MAX - 1, GENESIS)
 

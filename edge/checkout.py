@@ -71,6 +71,12 @@ define(
             "There is no such sale in this shop.",
             "本店没有这笔销售。",
         ),
+        "SALE_PRUNED": (
+            "The sale {receipt} of {date} is older than what this shop keeps row by row, so it "
+            "cannot be shown or printed again here. Head office has the whole receipt.",
+            "销售 {receipt}（{date}）已超过本店逐条保存的期限，无法在此查看或补打。"
+            "完整小票请在总部查询。",
+        ),
     }
 )
 
@@ -142,6 +148,7 @@ class Checkout:
                 done = self._find(connection, sale)
                 if done is not None:
                     return paid(*done, again=True)
+                self._refuse_pruned(connection, sale)
                 frozen = payments.read_frozen(connection, sale)
                 held = [row for row in payments.of_sale(connection, sale) if row.held]
             if frozen is None or sum(row.amount_minor for row in held) != frozen.total_minor:
@@ -329,9 +336,22 @@ class Checkout:
             floor.printing.enqueue(tx, till, f"receipt-{body.sale}", prepared.paper)
 
     def find(self, sale: str) -> tuple[SaleCompleted, int] | None:
-        """A recorded sale and its instant."""
+        """A recorded sale and its instant. Refusal SALE_PRUNED when only its sums are left."""
         with self._node.books.database.reading() as connection:
-            return self._find(connection, sale)
+            found = self._find(connection, sale)
+            if found is None:
+                self._refuse_pruned(connection, sale)
+            return found
+
+    def _refuse_pruned(self, connection: Connection, sale: str) -> None:
+        table = READ["sale"].c
+        row = connection.execute(
+            select(table.receipt_number, table.business_date).where(
+                table.store == self._node.store, table.sale == sale
+            )
+        ).first()
+        if row is not None:
+            raise Refusal("SALE_PRUNED", receipt=row.receipt_number, date=row.business_date)
 
     def _find(self, connection: Connection, sale: str) -> tuple[SaleCompleted, int] | None:
         data = connection.execute(_FIND, {"sale": sale, "own": self._node.stream}).scalar()
@@ -369,7 +389,8 @@ class Checkout:
             sales = list(
                 connection.execute(query.order_by(table.at_ms.desc()).limit(limit)).scalars()
             )
-        return [paid(*found, again=True) for sale in sales if (found := self.find(sale))]
+            found = [self._find(connection, sale) for sale in sales]
+        return [paid(*one, again=True) for one in found if one]
 
     def reprint(self, sale: str, *, till: str, person: str) -> int:
         """A marked copy, recorded; returns its number."""

@@ -18,12 +18,13 @@ from edge.compose import Shop, compose, open_books, open_node
 from edge.doctor import examine_devices, examine_node
 from edge.enrolling import enrol
 from edge.fetching import fetch as fetch_snapshot
-from edge.fetching import fetch_if_empty
+from edge.fetching import fetch_if_empty, renew_base
 from edge.joining import join, read_joining, refuse_second
 from edge.pairing import Pairing
 from edge.papers import sample_receipt
 from edge.people import People
 from edge.proofs import behind_last_head
+from edge.pruning import examine_base, is_due, prune
 from edge.safekeeping import COMMANDS, chores_of, held_alone
 from edge.settings import LANGUAGES, Settings, SettingsFaults, TillSettings, load
 from protocol.enrolment import parse_invitation
@@ -172,10 +173,16 @@ def on_stderr(words: str) -> None:
 
 
 def fetch_first(settings: Settings) -> None:
-    """A shop without books starts from head office's snapshot, if it can be had now."""
-    books = open_books(settings)
+    """A shop without books starts from head office's snapshot, if it can be had now.
+
+    So does one whose snapshot an update cannot read, but that one needs it.
+    """
+    key = load_key(settings.key_path)
+    books = open_books(
+        settings, newer=lambda books: renew_base(settings, key, books, say=on_stderr)
+    )
     try:
-        fetch_if_empty(settings, load_key(settings.key_path), books, say=on_stderr)
+        fetch_if_empty(settings, key, books, say=on_stderr)
     finally:
         books.database.close()
 
@@ -193,6 +200,30 @@ def fetch(path: Path) -> None:
         finally:
             books.database.close()
     click.echo(f"{came.size} bytes, {came.events} own events, in {came.seconds:.1f} s. Start: run")
+
+
+@commands.command("prune")
+@click.option("--due", is_flag=True, help="Only when a week of events can go; else say nothing.")
+@click.pass_obj
+def prune_command(path: Path, *, due: bool) -> None:
+    """Forget own events that head office has surely held for keep_days; the shop may run on."""
+    settings = load(path)
+    with held_alone(Path(settings.data_dir), name="lock-snapshot", busy="SNAPSHOT_BUSY"):
+        node = open_node(settings)
+        try:
+            if due and not is_due(node):
+                return
+            done = prune(node, load_key(settings.key_path), say=click.echo)
+        except Refusal as fault:
+            if not due or fault.code != "PRUNE_NOTHING":
+                raise
+            return
+        finally:
+            node.books.database.close()
+    click.echo(
+        f"{done.events} events deleted; the journal begins after {done.upto}, with a snapshot of "
+        f"{done.size} bytes, in {done.seconds:.1f} s"
+    )
 
 
 @commands.command()
@@ -219,6 +250,9 @@ def verify(path: Path) -> None:
     books = open_books(settings)
     try:
         faults = {fault.stream: fault for fault in books.verify()}
+        begins = examine_base(books, settings.central_public_key, settings.store)
+        if begins:
+            click.echo(f"begins {begins}")
         with books.database.reading() as connection:
             streams = books.streams(connection)
         for stream in sorted({*streams, *faults}):

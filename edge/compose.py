@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +23,7 @@ from edge.people import People
 from edge.printing import Printing
 from edge.proofs import Prover
 from edge.providers import Providers
+from edge.pruning import remembered
 from edge.recognising import Recogniser
 from edge.room import Room
 from edge.rules import Rules
@@ -39,7 +41,7 @@ from edge.timekeeping import Timekeeping, facts_of, zone_data
 from edge.transfers import Transfers
 from edge.weighing import Weighing
 from protocol.clock import Clock
-from protocol.errors import Unavailable, define
+from protocol.errors import Refusal, Unavailable, define
 from protocol.ids import NodeId, shop_stream
 from protocol.ledger import shelf
 from protocol.node.books import Books
@@ -127,8 +129,11 @@ class Shop:
         self.books.database.close()
 
 
-def open_books(settings: Settings) -> Books:
-    """The books of this shop under a new epoch, brought up to date."""
+def open_books(settings: Settings, *, newer: Callable[[Books], None] | None = None) -> Books:
+    """The books of this shop under a new epoch, brought up to date.
+
+    `newer` gets another snapshot for books that start from one of an older version.
+    """
     folder = Path(settings.data_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +144,14 @@ def open_books(settings: Settings) -> Books:
         migrations.upgrade(database)
         read.create_all(database.write)
         books = Books(database, SqlJournal(NodeId(settings.store), random_hex(16)))
-        books.rebuild_if_older()
+        books.journal.remembers = partial(remembered, store=settings.store)
+        try:
+            books.rebuild_if_older()
+        except Refusal:
+            if newer is None:
+                raise
+            newer(books)
+            books.rebuild_if_older()
     except DBAPIError as fault:
         database.close()
         path = str(settings.database_path)

@@ -51,11 +51,13 @@ class ShopNode:
         return reading.surely_past_ms if reading.state.trusted else self.high_water_ms
 
     def recorded(self, connection: Connection, event: str) -> bool:
-        """Does an event with this id stand in this shop's stream?"""
+        """Does an event with this id stand in this shop's stream, or stood before a prune?"""
         found = connection.execute(
             select(journal.c.seq).where(journal.c.id == event, journal.c.stream == self.stream)
         ).first()
-        return found is not None
+        return found is not None or bool(
+            self.books.journal.remembers(connection, self.stream, [event])
+        )
 
     def draft(
         self,

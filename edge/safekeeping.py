@@ -17,6 +17,9 @@ from protocol.node.chores import Chores
 from protocol.node.ntpclock import wall_ms
 from protocol.node.vault import backups_in, make_backup_key
 
+PRUNE_LOOK_H: Final = 24
+PRUNE_JITTER_S: Final = 7200  # so that not all shops ask head office at once
+
 define(
     {
         "RUNNING_ALREADY": (
@@ -28,18 +31,23 @@ define(
 
 
 @contextmanager
-def held_alone(folder: Path) -> Iterator[None]:
-    """One process per data folder: two would write one journal under two epochs."""
+def held_alone(
+    folder: Path, *, name: str = "lock", busy: str = "RUNNING_ALREADY"
+) -> Iterator[None]:
+    """One process per data folder: two would write one journal under two epochs.
+
+    Unavailable `busy` when another one holds the lock of that name.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         raise Unavailable("DATA_UNREACHABLE", path=str(folder), detail=str(fault)) from fault
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Unavailable("RUNNING_ALREADY", path=str(folder)) from None
+            raise Unavailable(busy, path=str(folder)) from None
         yield
     finally:
         os.close(descriptor)
@@ -56,6 +64,9 @@ def chores_of(settings: Settings, path: Path) -> Chores:
             return made[0][0].at_ms if made else 0
 
         chores.add("backup", command, every_h=settings.backup_hours, last_ms=last_ms)
+    if settings.keep_days and settings.head_office:
+        command = ["edge.cli", "-s", str(path.resolve()), "prune", "--due"]
+        chores.add("prune", command, every_h=PRUNE_LOOK_H, jitter_s=PRUNE_JITTER_S)
     return chores
 
 

@@ -151,12 +151,19 @@ class Settings(Frozen, frozen=True):
     backup_key: str = ""  # the operator's key file
     backup_hours: int = 6
     backup_copies: int = 60
+    keep_days: int = 35  # of its own journal, event by event; 0: for ever
     idle_minutes: int = 720  # a signed-in person who does nothing is signed out
 
     @property
     def database_path(self) -> Path:
         """The one database file."""
         return Path(self.data_dir) / "edge.db"
+
+    @property
+    def head_office(self) -> str:
+        """Head office's HTTPS once this machine is enrolled, else its pages; perhaps empty."""
+        enrolled = self.central_https and self.authority_path.exists()
+        return self.central_https if enrolled else self.central_http
 
     @property
     def key_path(self) -> Path:
@@ -179,6 +186,10 @@ class Settings(Frozen, frozen=True):
             if one.id == till:
                 return one
         raise Refusal("TILL_UNKNOWN", till=till, known=", ".join(t.id for t in self.tills))
+
+
+KEEP_DAYS_MIN: Final = 35  # head office's backups are younger
+KEEP_DAYS_MAX: Final = 400
 
 
 class SettingsFaults(Exception):
@@ -401,6 +412,11 @@ def _backups(s: Settings) -> Iterable[str]:
     for path, number in (("backup_hours", s.backup_hours), ("backup_copies", s.backup_copies)):
         if not 1 <= number <= 10_000:
             yield f"{path}: expected a number from 1 to 10000, found {number}"
+    if s.keep_days and not KEEP_DAYS_MIN <= s.keep_days <= KEEP_DAYS_MAX:
+        yield (
+            f"keep_days: expected 0 (for ever) or a number from {KEEP_DAYS_MIN} to "
+            f"{KEEP_DAYS_MAX}, found {s.keep_days}"
+        )
     if s.backup_dir and not s.backup_key:
         yield "backup_key: is missing; `tillmesh-edge backup-key FILE` makes one"
 

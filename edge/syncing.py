@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edge import neighbours
+from edge.checkpoints import Checkpoints
 from edge.credentials import Credentials
 from edge.node import ShopNode
 from protocol import wire
@@ -94,6 +95,7 @@ class Syncing:
         self._lacks = ""
         self._heads: dict[str, Manifest] = {}  # of the shared streams, as last told
         self._acked_seq = self._acked_before()
+        self._checkpoints = Checkpoints(node)
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
         self.replicator = Replicator(
             self._side(),
@@ -213,6 +215,7 @@ class Syncing:
                     ours = SqlRecords(connection).hash_at(self._stream, cursor.upto)
                 if ours == cursor.hash:
                     self._acked_seq = cursor.upto
+                    self._checkpoints.acked(ack)
                     self.welcomed.set()
                     if not self._tended:
                         self._renew_at = 0.0  # it hears us: what is due is asked now

@@ -121,6 +121,11 @@ frozen_sale = Table(  # a sale with an open payment: priced once, recorded just 
     Column("body", LargeBinary, nullable=False),  # SaleCompleted as JSON, without tenders
     Column("frozen_ms", BigInteger, nullable=False),
 )
+pruned_document = Table(  # whose events are in a snapshot alone: asked again, it is the same one
+    "pruned_document",
+    work,
+    Column("id", Text, primary_key=True),
+)
 print_job = define_print_job(work)
 
 Index("ix_session_person", session.c.person)

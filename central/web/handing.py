@@ -19,6 +19,7 @@ from protocol.node import signing
 pages = Blueprint("handing", __name__)
 SKEW_MS: Final = 300_000
 _AT: Final = re.compile(r"[0-9]{1,16}")
+_UPTO: Final = re.compile(r"([a-z]+(?:/[A-Za-z0-9_-]+)?):([0-9]{1,16})(?:,|$)")
 
 define(
     {
@@ -48,11 +49,15 @@ def _asked_by(store: str) -> Response | None:
 @pages.get("/node/<store>/snapshot")
 @needs(OPEN)
 def seal(store: str) -> ResponseReturnValue:
-    """The seal of a recent snapshot, or 202 while one is made."""
+    """The seal of a recent snapshot, or 202 while one is made.
+
+    `?upto=shop/S1:123,all:45`: no event after these, for a shop that folds the others itself.
+    """
     turned_away = _asked_by(store)
     if turned_away is not None:
         return turned_away
-    found = office().snapshots.wanted(store)
+    asked = _UPTO.findall(request.args.get("upto", "")[:1_000])
+    found = office().snapshots.wanted(store, {stream: int(seq) for stream, seq in asked})
     if found is None:
         return Response(status=202)
     return Response(msgspec.json.encode(found), mimetype="application/json")

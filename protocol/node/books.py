@@ -18,13 +18,13 @@ import structlog
 from sqlalchemy import Connection, delete, func, select
 
 from protocol.codec import Draft, body_of, decode
-from protocol.errors import Corrupt, Refusal, TillmeshError
+from protocol.errors import Corrupt, Refusal, TillmeshError, Unavailable
 from protocol.folds import fold
 from protocol.journal import Stored
 from protocol.node.database import Database
 from protocol.node.partitioning import partition
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
-from protocol.node.snapshots import FILE, Seal, load_tables, read_tail, set_base
+from protocol.node.snapshots import Seal, file_of, load_tables, read_tail, set_base
 from protocol.node.sqljournal import Recorded, SqlJournal, set_head, upsert, walk
 from protocol.node.tables import (
     READ_VERSION,
@@ -171,46 +171,75 @@ class Books:
 
     def rebuild(self, *, order: Callable[[list[str]], Iterable[str]] = sorted) -> int:
         """Empty the read tables and fold the whole journal again; return the number of events."""
-        count = 0
         with self.database.begin() as tx:
             empty_read_tables(tx)
-            self._start_from_base(tx)
-            for stream in order(self.streams(tx)):
-                for chunk in walk(tx, stream):
-                    pairs = [opened(stored) for stored in chunk]
-                    for event, fault in pairs:
-                        if fault:
-                            park(tx, event, fault)
-                    project(tx, [event for event, _ in pairs], fold_one=self._fold)
-                    count += len(chunk)
+            count = self.fold_into(tx, tx, self._start_from_base(tx), order(self.streams(tx)))
             self.set_state(tx, "read_version", str(READ_VERSION))
         return count
 
+    def fold_into(
+        self,
+        tx: Connection,
+        source: Connection,
+        folded: Mapping[str, int],
+        streams: Iterable[str],
+    ) -> int:
+        """Fold what the journal of `source` holds after the sequences in `folded`; count it."""
+        count = 0
+        for stream in streams:
+            for chunk in walk(source, stream, after_seq=folded.get(stream, 0)):
+                pairs = [opened(stored) for stored in chunk]
+                for event, fault in pairs:
+                    if fault:
+                        park(tx, event, fault)
+                project(tx, [event for event, _ in pairs], fold_one=self._fold)
+                count += len(chunk)
+        return count
+
     @property
-    def base_path(self) -> Path:
-        """The sealed snapshot that these books start from, if they do."""
-        return Path(self.database.write.url.database or "").with_name(FILE)
+    def path(self) -> Path:
+        """The database file; what belongs to it lies beside it."""
+        return Path(self.database.write.url.database or "")
 
-    def _start_from_base(self, tx: Connection) -> None:
-        if tx.execute(select(stream_base.c.stream).limit(1)).first() is None:
-            return
-        version = self.state(tx, "base_version")
-        if version != str(READ_VERSION):
-            raise Refusal("SNAPSHOT_VERSION", found=version, wanted=READ_VERSION)
-        load_tables(tx, self.base_path)
+    def base(self, connection: Connection) -> Seal | None:
+        """The seal of the snapshot that these books start from; None when they are whole."""
+        sealed = self.state(connection, "base_seal")
+        return msgspec.json.decode(sealed, type=Seal) if sealed else None
 
-    def adopt(self, seal: Seal, own_stream: str, file: Path) -> int:
+    def _start_from_base(self, tx: Connection) -> dict[str, int]:
+        """Load the snapshot, if there is one; say up to where it holds each stream."""
+        seal = self.base(tx)
+        if seal is None:
+            if tx.execute(select(stream_base.c.stream).limit(1)).first() is not None:
+                raise Unavailable("SNAPSHOT_MISSING", path=str(self.path.parent))
+            return {}
+        if seal.read_version != READ_VERSION:
+            raise Refusal("SNAPSHOT_VERSION", found=seal.read_version, wanted=READ_VERSION)
+        load_tables(tx, file_of(self.path, seal))
+        return {stream: at.seq for stream, at in seal.positions.items()}
+
+    def begin_at(self, tx: Connection, seal: Seal, streams: Iterable[str]) -> None:
+        """From now on a rebuild starts from this snapshot, and these streams begin there.
+
+        Its file lies beside the database already. What stands before the places may be deleted.
+        """
+        set_base(tx, {s: seal.positions[s] for s in streams if seal.positions[s].seq})
+        self.set_state(tx, "base_seal", msgspec.json.encode(seal).decode())
+
+    def adopt(self, seal: Seal, own_stream: str) -> int:
         """Start empty books from a checked snapshot, whole or not at all; return the events.
+
+        Its file lies beside the database.
 
         Refusal SNAPSHOT_NOT_EMPTY, Corrupt SNAPSHOT_DAMAGED.
         """
-        count = 0
+        count, file = 0, file_of(self.path, seal)
         with self.database.begin() as tx:
             if self.streams(tx):
                 raise Refusal("SNAPSHOT_NOT_EMPTY")
             empty_read_tables(tx)
             load_tables(tx, file)
-            set_base(tx, {s: at for s, at in seal.positions.items() if at.seq})
+            self.begin_at(tx, seal, seal.positions)
             for stream, head in seal.heads.items():
                 if head.seq:
                     set_head(tx, stream, head)
@@ -227,17 +256,22 @@ class Books:
                 detail = f"{faults[0].stream} event {faults[0].seq}: {faults[0].detail}"
                 raise Corrupt("SNAPSHOT_DAMAGED", path=str(file), detail=detail[:150])
             self.set_state(tx, "read_version", str(READ_VERSION))
-            self.set_state(tx, "base_version", str(READ_VERSION))
-            self.set_state(tx, "base_sha256", seal.sha256)
         return count
 
     def rebuild_if_older(self) -> bool:
-        """At boot: fold anew when a fold or a read table has changed since."""
+        """At boot: fold anew when a fold or a read table has changed since.
+
+        Refusal SNAPSHOT_VERSION, and nothing is changed, when the snapshot that the books start
+        from is of another version.
+        """
         with self.database.reading() as connection:
             version = self.state(connection, "read_version")
             empty = not self.streams(connection)
+            seal = self.base(connection)
         if version == str(READ_VERSION):
             return False
+        if seal is not None and seal.read_version != READ_VERSION:
+            raise Refusal("SNAPSHOT_VERSION", found=seal.read_version, wanted=READ_VERSION)
         if not empty or version:
             with self.database.begin() as tx:
                 read.drop_all(tx)

@@ -26,15 +26,25 @@ class Chores:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def add(
-        self, name: str, command: Sequence[str], *, every_h: int, last_ms: Callable[[], int]
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        every_h: int,
+        last_ms: Callable[[], int] = lambda: 0,
+        jitter_s: int = 0,
     ) -> None:
-        """Run `python -m command...` every so many hours, counted from when it last went well."""
+        """Run `python -m command...` every so many hours, counted from when it last went well.
+
+        `jitter_s`: earlier or later by up to so much, for what many nodes ask one.
+        """
         last = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=last_ms())
         soon = datetime.now(UTC) + timedelta(seconds=self._first_s)
         self._scheduler.add_job(
             self._run,
             "interval",
             hours=every_h,
+            jitter=jitter_s or None,
             args=[name, list(command)],
             id=name,
             next_run_time=max(soon, last + timedelta(hours=every_h)),

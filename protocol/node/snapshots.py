@@ -19,12 +19,13 @@ from sqlalchemy import Connection, Table, insert, select
 from protocol.errors import Corrupt, Refusal, Unavailable, define
 from protocol.journal import Position, Stored
 from protocol.node import signing
-from protocol.node.sqljournal import upsert
+from protocol.node.sqljournal import SqlRecords, upsert
 from protocol.node.tables import READ, READ_VERSION, journal, shelf_digest, stream_base
+from protocol.node.vault import sync_folder
 
 CHUNK: Final = 1_000
 LINE_MAX: Final = 4 << 20
-FILE: Final = "base.snapshot"  # beside the database
+FILE: Final = "base-{}.snapshot"  # beside the database, named by its hash
 TABLES: Final = {**READ, "shelf_digest": shelf_digest}
 GZIP_LEVEL: Final = 3
 
@@ -79,6 +80,29 @@ def check_seal(seal: Seal, public_key: str, *, store: str) -> None:
         raise Corrupt("SNAPSHOT_DAMAGED", path=store, detail="its seal is not head office's")
     if seal.read_version != READ_VERSION:
         raise Refusal("SNAPSHOT_VERSION", found=seal.read_version, wanted=READ_VERSION)
+
+
+def file_of(database: Path, seal: Seal) -> Path:
+    """Where the snapshot of a seal lies: another one never has its name, so none is replaced."""
+    return database.with_name(FILE.format(seal.sha256[:16]))
+
+
+def forget_files(database: Path, but: Seal | None) -> None:
+    """Remove the snapshots that no books begin with any more."""
+    kept = file_of(database, but) if but else None
+    for path in database.parent.glob(FILE.format("*")):
+        if path != kept:
+            path.unlink(missing_ok=True)
+
+
+def put_file(part: Path, database: Path, seal: Seal) -> Path:
+    """Give a checked download its name, so that a power cut leaves it whole or not at all."""
+    path = file_of(database, seal)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)
+    return path
 
 
 def file_digest(path: Path) -> str:
@@ -186,6 +210,12 @@ def read_tail(path: Path, stream: str) -> Iterator[list[tuple[Stored, int]]]:
             chunk = []
     if chunk:
         yield chunk
+
+
+def agreed(records: SqlRecords, seal: Seal, stream: str) -> bool:
+    """Does our line have the sealed hash at the sealed place?"""
+    at = seal.positions[stream]
+    return at.seq == 0 or records.hash_at(stream, at.seq) == at.hash
 
 
 def set_base(tx: Connection, positions: Mapping[str, Position]) -> None:

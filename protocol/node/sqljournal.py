@@ -1,6 +1,6 @@
 """The journal on SQLAlchemy Core: append as the writer, keep as a follower, read for sending."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from protocol.node.bulk import copy_rows
 from protocol.node.tables import fork, journal, own_epoch, peer_ack, stream_base, stream_head
 from protocol.replication import Accepted
 
+PAST_ALL_EPOCHS = "~"  # they are hex digits
 IDS_AT_ONCE = 10_000  # databases bound the parameters of one statement
 
 
@@ -225,6 +226,8 @@ class SqlJournal:
     def __init__(self, node: NodeId, epoch: str) -> None:
         self.node = node
         self.epoch = epoch
+        # Which of these ids stood in a stream before it was pruned.
+        self.remembers: Callable[[Connection, str, Sequence[str]], set[str]] = lambda *_: set()
 
     def append(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
         """Append to one or several streams, in name order; an id that stands there is not doubled.
@@ -246,6 +249,8 @@ class SqlJournal:
             part = names[start : start + IDS_AT_ONCE]
             for name in tx.execute(_KNOWN, {"ids": part, "of_stream": stream}).scalars():
                 fresh.pop(name, None)
+        for name in self.remembers(tx, stream, list(fresh)):
+            fresh.pop(name, None)
         queue = list(fresh.values())
         if not queue:
             return []
@@ -402,9 +407,11 @@ def read_line(connection: Connection, stream: str, after_seq: int, *, limit: int
     return [Stored(stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
 
 
-def walk(connection: Connection, stream: str, *, chunk: int = 1000) -> Iterator[list[Stored]]:
-    """All events of a stream, branches included, in (seq, epoch) order, chunk by chunk."""
-    after = (0, "")
+def walk(
+    connection: Connection, stream: str, *, after_seq: int = 0, chunk: int = 1000
+) -> Iterator[list[Stored]]:
+    """All events after a sequence, branches included, in (seq, epoch) order, chunk by chunk."""
+    after = (after_seq, PAST_ALL_EPOCHS if after_seq else "")
     while True:
         rows = connection.execute(
             select(journal.c.epoch, journal.c.seq, journal.c.hash, journal.c.data)

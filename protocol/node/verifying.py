@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select
 from protocol.codec import Envelope, decode
 from protocol.errors import Corrupt
 from protocol.journal import ORIGIN, Position, chain, check_follows, parent_of
-from protocol.node.sqljournal import SqlRecords
+from protocol.node.sqljournal import PAST_ALL_EPOCHS, SqlRecords
 from protocol.node.tables import journal, stream_head
 
 CHUNK = 1000
@@ -66,7 +66,7 @@ class _Walk:
         return None
 
     def _rows(self) -> Iterator[Row[tuple[object, ...]]]:
-        seq, epoch = -1, ""
+        seq, epoch = (self._base.seq, PAST_ALL_EPOCHS) if self._base.seq else (-1, "")
         while True:
             later = (journal.c.seq > seq) | ((journal.c.seq == seq) & (journal.c.epoch > epoch))
             rows = self._connection.execute(

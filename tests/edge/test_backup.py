@@ -167,7 +167,13 @@ def test_a_kill_during_a_restore_leaves_the_old_or_the_new(home: Path) -> None:
 
 def test_the_node_makes_its_backups_by_itself(home: Path) -> None:
     settings = load(home / "edge.toml")
-    assert len(chores_of(settings, home / "edge.toml")._scheduler.get_jobs()) == 1
+    jobs = chores_of(settings, home / "edge.toml")._scheduler.get_jobs()
+    assert [job.id for job in jobs] == ["backup", "prune"]
+    assert (due := edge(home, "prune", "--due")).returncode == 0, due.stderr
+    assert due.stdout == "", "there is no week of events to gain"
+    by_hand = edge(home, "prune")
+    assert by_hand.returncode == 1
+    assert "[PRUNE_" in by_hand.stderr, "no word of head office is 35 days old"
     chores = Chores(first_s=0)
     command = ["edge.cli", "-s", str(home / "edge.toml"), "backup"]
     chores.add("backup", command, every_h=6, last_ms=lambda: 0)

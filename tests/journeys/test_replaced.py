@@ -181,7 +181,7 @@ def test_a_broken_line_goes_on_and_an_altered_file_is_refused(place: House) -> N
     file = place.office.snapshots.path("a")
     whole = file.read_bytes()
     books = open_books(settings)
-    part = books.base_path.with_suffix(".part")
+    part = books.path.with_name("base.part")
     part.write_bytes(whole[: len(whole) // 2])  # the line broke here
     assert fetch(settings, load_key(settings.key_path), books).size == len(whole) == seal.size
     books.database.close()

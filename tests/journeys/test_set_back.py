@@ -47,7 +47,8 @@ def groups(books: Books) -> set[str]:
 
 def back_up(place: House) -> Path:
     """An encrypted backup, as an operator makes it."""
-    vault.make_backup_key(place.folder / "backup.key")
+    if not (place.folder / "backup.key").exists():
+        vault.make_backup_key(place.folder / "backup.key")
     settings = msgspec.structs.replace(
         place.office.settings, backup_key=place.folder / "backup.key"
     )
