@@ -10,7 +10,7 @@ from central.paging import PAGE_SIZE, Page
 from central.recording import Desk
 from protocol.errors import Refusal
 from protocol.ids import shop_stream
-from protocol.ledger import shelf
+from protocol.ledger import balances, shelf
 from protocol.node.tables import READ, journal, stream_head
 
 _stock, _product, _move = READ["stock"], READ["product"], READ["stock_move"]
@@ -183,16 +183,16 @@ def _as_of(connection: Connection, store: str) -> AsOf:
 
 def places(connection: Connection, sku: str) -> list[Place]:
     """Every place of a product, shelves first; the quantities sum to zero."""
-    query = select(_stock).where(_stock.c.sku == sku, _stock.c.qty_milli != 0)
     found = []
-    for row in connection.execute(query.order_by(_stock.c.place)):
-        kind, _, name = row.place.partition("/")
-        found.append(Place(place=row.place, kind=kind, name=name, qty_milli=row.qty_milli))
+    for row in connection.execute(select(_stock).where(_stock.c.sku == sku)):
+        for place, qty in balances(row.place, row.qty_milli, row.sold_milli):
+            kind, _, name = place.partition("/")
+            found.append(Place(place=place, kind=kind, name=name, qty_milli=qty))
     return sorted(found, key=lambda p: (p.kind != "shop", p.kind != "transit", p.place))
 
 
 def sums(connection: Connection) -> dict[str, int]:
     """Products whose places do not sum to zero: must be empty."""
-    total = func.sum(_stock.c.qty_milli)
+    total = func.sum(_stock.c.qty_milli + _stock.c.sold_milli)
     query = select(_stock.c.sku, total).group_by(_stock.c.sku).having(total != 0)
     return {row[0]: int(row[1]) for row in connection.execute(query)}

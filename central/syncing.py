@@ -372,7 +372,9 @@ class Syncing:
         with self._books.database.reading() as connection:
             if skus is not None:
                 query = query.where(among(connection, stock.c.sku, skus))
-            rows = [(r.sku, r.qty_milli) for r in connection.execute(query.order_by(stock.c.sku))]
+            rows = [
+                (sku, qty) for sku, qty in connection.execute(query.order_by(stock.c.sku)).all()
+            ]
             head = SqlRecords(connection).head(shop_stream(store))
         at_ms = self._clock.read().at_ms
         return [

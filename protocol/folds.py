@@ -6,10 +6,11 @@ the order in which streams arrive never matters:
 - `Add` sums amounts under a key;
 - `Put` writes a row, and the row of the higher rank stays (rank = sequence in its one stream).
 
+`Moved` is many of both in one value: all that one event does to stock. `spread` takes it apart.
 `protocol.node.tables` gives the tables their columns, `protocol.node.projecting` writes deltas.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from protocol import events as ev
 from protocol.codec import Envelope
 from protocol.errors import Corrupt, define
 from protocol.ids import stream_store
-from protocol.ledger import postings
+from protocol.ledger import Posting, account, postings
 
 define(
     {
@@ -47,12 +48,32 @@ class Put(msgspec.Struct, frozen=True):
     rank: int
 
 
-Delta = Add | Put
+class Moved(msgspec.Struct, frozen=True):
+    """What one event does to stock: both places of each posting, and a row per movement."""
+
+    stream: str
+    seq: int
+    epoch: str
+    at_ms: int
+    written: tuple[str, str, str, str]  # document, kind, actor, till
+    postings: Sequence[Posting]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows of `stock_move`, rank included."""
+        stream, seq, epoch, at_ms = self.stream, self.seq, self.epoch, self.at_ms
+        after = (*self.written, seq)
+        return [
+            (p.sku, at_ms, stream, seq, epoch, n, p.source, p.target, p.qty_milli, *after)
+            for n, p in enumerate(self.postings)
+        ]
+
+
+Delta = Add | Put | Moved
 Fold = Callable[[Any, Envelope], Iterable[Delta]]
 
 # table -> (key columns, value columns); Add tables hold sums, Put tables hold rows with a rank.
 SUMS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "stock": (("place", "sku"), ("qty_milli",)),
+    "stock": (("place", "sku"), ("qty_milli", "sold_milli")),  # see `protocol.ledger.account`
     "sales_day": (
         ("store", "business_date"),
         ("sales", "total_minor", "discount_minor", "tax_minor", "items_milli"),
@@ -126,10 +147,11 @@ ROWS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         ("qty_milli", "reason", "at_ms", "person"),
     ),
     "stock_move": (
-        ("stream", "seq", "epoch", "line"),
-        ("sku", "source", "target", "qty_milli", "document", "kind", "at_ms", "actor", "till"),
+        ("sku", "at_ms", "stream", "seq", "epoch", "line"),
+        ("source", "target", "qty_milli", "document", "kind", "actor", "till"),
     ),
 }
+MOVE_KEYS: Final = len(ROWS["stock_move"][0])
 
 
 def _json(value: object) -> str:
@@ -143,21 +165,29 @@ def _names(name: dict[str, str]) -> tuple[str, str]:
 
 def _movements(body: ev.Event, e: Envelope) -> Iterable[Delta]:
     """Stock in both places, and one row per movement with its document, person and moment."""
-    deltas: list[Delta] = []  # the hottest loop of head office: no generator
-    stream, seq, epoch, written = e.stream, e.seq, e.epoch, (e.id, e.type, e.ts, e.actor, e.till)
-    for n, p in enumerate(postings(body, stream)):
-        sku, source, target, qty = p.sku, p.source, p.target, p.qty_milli
-        deltas.append(Add("stock", (source, sku), (-qty,)))
-        deltas.append(Add("stock", (target, sku), (qty,)))
-        row = (sku, source, target, qty, *written)
-        deltas.append(Put("stock_move", (stream, seq, epoch, n), row, seq))
-    return deltas
+    moved = postings(body, e.stream)
+    if not moved:
+        return ()
+    return (Moved(e.stream, e.seq, e.epoch, e.ts, (e.id, e.type, e.actor, e.till), moved),)
+
+
+def spread(deltas: Iterable[Delta]) -> Iterator[Add | Put]:
+    """The same deltas one by one, each movement in its parts."""
+    for delta in deltas:
+        if not isinstance(delta, Moved):
+            yield delta
+            continue
+        for p, row in zip(delta.postings, delta.rows(), strict=True):
+            for place, qty in ((p.source, -p.qty_milli), (p.target, p.qty_milli)):
+                of, column = account(place)
+                yield Add("stock", (of, p.sku), (0, qty) if column else (qty, 0))
+            yield Put("stock_move", row[:MOVE_KEYS], row[MOVE_KEYS:-1], row[-1])
 
 
 def _sale(body: ev.SaleCompleted, e: Envelope) -> Iterable[Delta]:
     store = stream_store(e.stream)
-    items = sum(-x.qty_milli if x.is_return else x.qty_milli for x in body.lines)
-    tax = sum(t.tax_minor for t in body.tax)
+    items = sum([-x.qty_milli if x.is_return else x.qty_milli for x in body.lines])
+    tax = sum([t.tax_minor for t in body.tax])
     yield Put(
         "sale",
         (store, body.sale),

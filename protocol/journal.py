@@ -49,6 +49,21 @@ class Stored(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Placed(Stored, frozen=True, eq=False):
+    """The same event, read already: whoever checked its place need not read it again."""
+
+    envelope: Envelope
+
+    def __eq__(self, other: object) -> bool:
+        """The same place and bytes; what was read from them adds nothing."""
+        mine = (self.stream, self.position, self.data)
+        return isinstance(other, Stored) and mine == (other.stream, other.position, other.data)
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash((self.stream, self.position, self.data))
+
+
 def chain(previous: str, data: bytes) -> str:
     """The hash of an event that follows `previous`."""
     return sha256(bytes.fromhex(previous) + data).hexdigest()
@@ -93,13 +108,13 @@ def check_follows(envelope: Envelope, previous: Position, stream: str) -> None:
         raise Corrupt("CHAIN_BROKEN", stream=stream, seq=envelope.seq, detail=problem)
 
 
-def link(stream: str, previous: Position, events: Iterable[bytes]) -> Iterator[Stored]:
+def link(stream: str, previous: Position, events: Iterable[bytes]) -> Iterator[Placed]:
     """Check and place events that follow `previous`, one after the other."""
     for data in events:
         envelope = decode(data)
         check_follows(envelope, previous, stream)
         previous = Position(envelope.epoch, envelope.seq, chain(previous.hash, data))
-        yield Stored(stream, previous, data)
+        yield Placed(stream, previous, data, envelope)
 
 
 def verify(stream: str, rows: Iterable[Stored], start: Position = ORIGIN) -> Position:

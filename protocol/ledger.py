@@ -5,6 +5,7 @@ moved by that shop's stream alone; a forwarded copy posts nothing.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -38,6 +39,22 @@ def shelf(store: str) -> str:
 def transit(from_store: str, to_store: str) -> str:
     """Goods on their way. Complete at head office only."""
     return f"transit/{from_store}>{to_store}"
+
+
+@lru_cache(4_096)
+def account(place: str) -> tuple[str, int]:
+    """The row of the stock table that holds this place's balance, and its column: 0 or 1.
+
+    What customers have stands beside the shelf that it came from: a sale moves one row, not two.
+    """
+    kind, _, store = place.partition("/")
+    return (shelf(store), 1) if kind == "customer" else (place, 0)
+
+
+def balances(place: str, qty_milli: int, sold_milli: int) -> list[tuple[str, int]]:
+    """The places that a row of the stock table holds, without those that have nothing."""
+    sold = (place.replace("shop/", "customer/", 1), sold_milli)
+    return [(name, qty) for name, qty in ((place, qty_milli), sold) if qty]
 
 
 def _sale(body: SaleCompleted, store: str) -> list[Posting]:

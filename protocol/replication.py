@@ -86,7 +86,7 @@ class Gap(msgspec.Struct, frozen=True):
 Verdict = Accepted | Known | Gap
 
 
-def _open(batch: Batch) -> tuple[Position, list[Stored]]:
+def _open(batch: Batch) -> tuple[Position, Sequence[Stored]]:
     """Check a batch against itself; return what it follows, and its events in their places."""
     if batch.p != PROTOCOL or batch.ct != "json":
         detail = f"protocol {batch.p} with content {batch.ct} is not known here"

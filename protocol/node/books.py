@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, func, select
 from protocol.codec import Draft, body_of, decode
 from protocol.errors import Corrupt, Refusal, TillmeshError, Unavailable
 from protocol.folds import fold
-from protocol.journal import Stored
+from protocol.journal import Placed, Stored
 from protocol.node.database import Database
 from protocol.node.partitioning import partition
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
@@ -55,7 +55,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 def opened(stored: Stored) -> tuple[Recorded, TillmeshError | None]:
     """Decode for the folds; a body that cannot be read comes with its fault."""
-    envelope = decode(stored.data)
+    envelope = stored.envelope if isinstance(stored, Placed) else decode(stored.data)
     try:
         return Recorded(envelope, body_of(envelope), stored), None
     except Corrupt as fault:

@@ -24,7 +24,8 @@ _encode = msgspec.json.Encoder().encode
 def array_literal(column: Sequence[Any]) -> str:
     """An array of texts, numbers or truth values (psycopg's own takes ten times as long)."""
     if not isinstance(column[0], str):
-        return f"{{{','.join('NULL' if v is None else str(v) for v in column)}}}"
+        numbers = column if None not in column else ["NULL" if v is None else v for v in column]
+        return f"{{{','.join(map(str, numbers))}}}"
     joined = '","'.join(column)
     if "\\" in joined or joined.count('"') != 2 * (len(column) - 1):
         joined = '","'.join([v.replace("\\", "\\\\").replace('"', '\\"') for v in column])
@@ -68,12 +69,17 @@ def copy_rows(
 
 
 def copy_text(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as COPY reads them."""
-    text = "\n".join(["\t".join(map(str, row)) for row in rows])
-    tabs, lines = len(rows) * (len(rows[0]) - 1), len(rows) - 1
-    if "\\" in text or "\r" in text or text.count("\t") != tabs or text.count("\n") != lines:
-        text = "\n".join(["\t".join([_escaped(v) for v in row]) for row in rows])
-    return text + "\n"
+    """Rows as COPY reads them, with all that it needs escaped."""
+    return "".join(["\t".join([_escaped(v) for v in row]) + "\n" for row in rows])
+
+
+def plain_lines(lines: Sequence[str], columns: int) -> str | None:
+    """Lines of tabbed values as COPY reads them; None if a value needs `copy_text`."""
+    text = "\n".join(lines)
+    if "\\" in text or "\r" in text or "\0" in text:
+        return None
+    whole = text.count("\t") == len(lines) * (columns - 1) and text.count("\n") == len(lines) - 1
+    return f"{text}\n" if whole else None
 
 
 def _escaped(value: Any) -> str:

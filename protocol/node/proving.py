@@ -56,7 +56,7 @@ def read_digests(connection: Connection) -> dict[str, str]:
 def unbalanced(connection: Connection) -> list[str]:
     """Products whose places do not sum to zero."""
     stock = READ["stock"]
-    total = func.sum(stock.c.qty_milli)
+    total = func.sum(stock.c.qty_milli + stock.c.sold_milli)
     query = select(stock.c.sku).group_by(stock.c.sku).having(total != 0).order_by(stock.c.sku)
     return [str(sku) for sku in connection.execute(query).scalars()]
 

@@ -117,14 +117,21 @@ def lock_heads(tx: Connection, streams: Sequence[str]) -> dict[str, Position]:
 _JOURNAL_TYPES = ("text", "int8", "varchar", "int4", "varchar", "text", "text", "int8", "bytea")
 
 
-def _add_rows(tx: Connection, rows: Iterable[dict[str, Any]]) -> None:
+_COLUMNS = ", ".join(c.name for c in journal.c)
+_INSERT = f"INSERT INTO journal ({_COLUMNS}) VALUES ({', '.join('?' for _ in journal.c)})"  # noqa: S608
+
+
+def _line(stored: Stored, envelope: Envelope) -> tuple[Any, ...]:
+    at, e = stored.position, envelope
+    return (stored.stream, at.seq, at.epoch, 0, at.hash, e.type, e.id, e.ts, stored.data)
+
+
+def _add_lines(tx: Connection, lines: Iterable[tuple[Any, ...]]) -> None:
     """New rows of the journal; PostgreSQL stores them while the next ones are still being made."""
-    if tx.dialect.name != "postgresql":
-        tx.execute(insert(journal), list(rows))
-        return
-    columns = ", ".join(c.name for c in journal.c)
-    lines = (tuple(row[c.name] for c in journal.c) for row in rows)
-    copy_rows(tx, f"journal ({columns})", _JOURNAL_TYPES, lines)
+    if tx.dialect.name == "postgresql":
+        copy_rows(tx, f"journal ({_COLUMNS})", _JOURNAL_TYPES, lines)
+    else:
+        tx.exec_driver_sql(_INSERT, list(lines))
 
 
 class SqlRecords:
@@ -275,12 +282,12 @@ class SqlJournal:
         """Store events that follow their stream's cursor, and move it; streams may be mixed."""
         tips: dict[str, Position] = {}
 
-        def rows() -> Iterator[dict[str, Any]]:
+        def lines() -> Iterator[tuple[Any, ...]]:
             for event in kept:
                 tips[event.stored.stream] = event.stored.position
-                yield _row(event.stored, event.envelope, 0)
+                yield _line(event.stored, event.envelope)
 
-        _add_rows(tx, rows())
+        _add_lines(tx, lines())
         tx.execute(
             _head_statement(tx.dialect.name),
             [

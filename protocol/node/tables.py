@@ -26,7 +26,7 @@ from protocol.folds import ROWS, SUMS
 truth = MetaData()
 read = MetaData()
 
-READ_VERSION = 5  # raise it whenever a fold or a read table changes: nodes rebuild at boot
+READ_VERSION = 6  # raise it whenever a fold or a read table changes: nodes rebuild at boot
 
 journal = Table(
     "journal",
@@ -208,7 +208,6 @@ Index("ix_product_code_code", READ["product_code"].c.code)
 Index("ix_stock_sku", READ["stock"].c.sku)
 Index("ix_sale_at", READ["sale"].c.store, READ["sale"].c.at_ms)
 Index("ix_sale_receipt", READ["sale"].c.receipt_number)
-Index("ix_stock_move_sku", READ["stock_move"].c.sku, READ["stock_move"].c.at_ms)
 
 shelf_digest = Table(  # kept up with each change of a shelf
     "shelf_digest",

@@ -6,6 +6,7 @@ columns as arrays, and by COPY the rows that nobody can have written before.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from functools import cache, lru_cache
 from hashlib import sha256
 from operator import add, itemgetter
@@ -16,19 +17,29 @@ from sqlalchemy import Boolean, Column, Connection, Text, bindparam, select
 
 from protocol.codec import INTEGER_MAX, TEXT_MAX
 from protocol.errors import Corrupt, define
-from protocol.folds import ROWS, SUMS, Add, Delta, Put
-from protocol.node.bulk import array_literal, copy_text, copying
+from protocol.folds import ROWS, SUMS, Add, Delta, Moved, Put, spread
+from protocol.ledger import account
+from protocol.node.bulk import array_literal, copy_text, copying, plain_lines
 from protocol.node.tables import READ, shelf_digest
 
 DIGEST_MASK: Final = (1 << 128) - 1
 HASHES_KEPT: Final = 20_000
-ONCE: Final = "stock_move"  # its key is the event's place: no other event has it
-LINES_AT_ONCE: Final = 1_000
+MOVES: Final = "stock_move"
 _encode = msgspec.json.Encoder().encode
 
 Sums = dict[str, dict[Any, tuple[int, ...]]]
 Rows = dict[str, dict[Any, Put]]
+Stock = dict[str, dict[str, list[int]]]  # row's place -> sku -> its amounts
 Lines = list[tuple[Any, ...]]
+
+
+class Collapsed(msgspec.Struct):
+    """One amount and one row per key."""
+
+    sums: Sums = {}
+    rows: Rows = {}
+    stock: Stock = {}
+    moves: list[Moved] = []
 
 
 define(
@@ -71,7 +82,7 @@ def storable(deltas: Iterable[Delta]) -> None:
     `collapse` and `_fits` pass only what passes here, event by event.
     """
     moved = 0
-    for delta in deltas:
+    for delta in spread(deltas):
         if isinstance(delta, Add):
             moved += sum(map(abs, delta.amounts))
             bounded: Sequence[Any] = delta.key
@@ -90,38 +101,64 @@ def storable(deltas: Iterable[Delta]) -> None:
                 raise Corrupt("VALUE_OUT_OF_RANGE", value=repr(value)[:80])
 
 
-def collapse(deltas: Iterable[Delta]) -> tuple[Sums, Rows]:
+def collapse(deltas: Iterable[Delta]) -> Collapsed:
     """One amount and one row per key; Unfit when what was left out could not be held."""
-    sums: Sums = {}
-    rows: Rows = {}
+    found = Collapsed()
+    sums, rows = found.sums, found.rows
     moved = 0
     beaten: list[Delta] = []
     for delta in deltas:
-        key = delta.key
-        if isinstance(delta, Add):
-            amounts = delta.amounts
-            moved += abs(amounts[0]) if len(amounts) == 1 else sum(map(abs, amounts))
-            totals = sums.get(delta.table)
-            if totals is None:
-                totals = sums[delta.table] = {}
+        if isinstance(delta, Moved):
+            found.moves.append(delta)
+            moved += _post(found.stock, delta)
+        elif isinstance(delta, Add):
+            key, amounts = delta.key, delta.amounts
+            moved += sum(map(abs, amounts))
+            totals = sums.setdefault(delta.table, {})
             before = totals.get(key)
             totals[key] = amounts if before is None else tuple(map(add, before, amounts))
         else:
-            puts = rows.get(delta.table)
-            if puts is None:
-                puts = rows[delta.table] = {}
+            key, puts = delta.key, rows.setdefault(delta.table, {})
             known = puts.get(key)
             if known is not None:
                 beaten += [known, delta]
             if known is None or _order(delta) > _order(known):
                 puts[key] = delta
+    for (place, sku), amounts in sums.pop("stock", {}).items():
+        row = found.stock.setdefault(place, {}).setdefault(sku, [0, 0])
+        row[:] = map(add, row, amounts)
     if moved > INTEGER_MAX:
         raise Unfit("a sum")
     try:
         storable(beaten)
     except Corrupt as fault:
         raise Unfit(str(fault)) from fault
-    return sums, rows
+    return found
+
+
+def _post(stock: Stock, moved: Moved) -> int:
+    """Both places of each movement; returns how much that is. The hottest loop of head office."""
+    source = target = ""
+    left: dict[str, list[int]] = {}
+    entered = left
+    out = into = total = 0
+    for p in moved.postings:
+        if p.source is not source or p.target is not target:
+            source, target = p.source, p.target
+            (here, out), (there, into) = account(source), account(target)
+            left, entered = stock.setdefault(here, {}), stock.setdefault(there, {})
+        sku, qty = p.sku, p.qty_milli
+        total += abs(qty)
+        row = left.get(sku)
+        if row is None:
+            row = left[sku] = [0, 0]
+        row[out] -= qty
+        if entered is not left:
+            row = entered.get(sku)
+            if row is None:
+                row = entered[sku] = [0, 0]
+        row[into] += qty
+    return 2 * total
 
 
 def _columns(name: str) -> list[Column[Any]]:
@@ -200,7 +237,8 @@ def _statement(dialect: str, name: str, *, returning: bool = False) -> str:
         keys, values = ROWS[name]
         sets = ", ".join(f"{v} = excluded.{v}" for v in (*values, "rank"))
         where = f" WHERE {_wins(dialect, name)}"
-    back = f" RETURNING {names}" if returning else ""
+    keys_and_first = ", ".join((*keys, values[0]))
+    back = f" RETURNING {keys_and_first}" if returning else ""
     return (
         f"INSERT INTO {name} ({names}) {source} "
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}{where}{back}"
@@ -215,11 +253,16 @@ def _upsert(tx: Connection, name: str, rows: Sequence[Sequence[Any]], columns: A
         tx.exec_driver_sql(statement, list(rows))
 
 
-def _returned(tx: Connection, name: str, rows: Sequence[Sequence[Any]], columns: Any) -> Any:
+def _returned(tx: Connection, name: str, columns: Sequence[Sequence[Any]]) -> Any:
+    """Upsert, and read back what the rows became: (place, sku, quantity)."""
     statement = _statement(tx.dialect.name, name, returning=True)
     if tx.dialect.name == "postgresql":
-        return tx.exec_driver_sql(statement, tuple(map(array_literal, columns))).all()
-    return tx.exec_driver_sql(statement, (_encode(rows).decode(),)).all()
+        rows: Any = tuple(map(array_literal, columns))
+    else:
+        rows = (_encode(list(zip(*columns, strict=True))).decode(),)
+    with closing(tx.exec_driver_sql(statement, rows)) as result:
+        cursor: Any = result.cursor
+        return cursor.fetchall()  # SQLAlchemy's own rows cost as much as the query
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -231,54 +274,88 @@ def write(tx: Connection, deltas: Iterable[Delta], *, fresh: bool = False) -> No
     `fresh`: no event behind them was ever written before, so its own rows need no comparison.
     The caller's savepoint takes back what was written before a fault.
     """
-    sums, rows = collapse(deltas)
-    once = rows.pop(ONCE, None) if fresh and tx.dialect.name == "postgresql" else None
-    if once is None:
-        _write(tx, _prepared(sums, rows))
-        return
-    lines = [(*key, *put.values, put.rank) for key, put in once.items()]
-    _fits(ONCE, list(zip(*lines, strict=True)))
-    names = ", ".join(c.name for c in _columns(ONCE))
-    with copying(tx, f"COPY {ONCE} ({names}) FROM STDIN") as copy:
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            copy.write(copy_text(lines[start : start + LINES_AT_ONCE]))
-        prepared = _prepared(sums, rows)
-    _write(tx, prepared)
+    found = collapse(deltas)
+    if found.moves and fresh and tx.dialect.name == "postgresql":
+        names = ", ".join(c.name for c in _columns(MOVES))
+        with copying(tx, f"COPY {MOVES} ({names}) FROM STDIN") as copy:
+            copy.write(_text(found.moves))
+            stock, prepared = _prepared_stock(found.stock), _prepared(found)
+    else:
+        stock, prepared = _prepared_stock(found.stock), _prepared(found)
+        if found.moves:
+            lines = [row for moved in found.moves for row in moved.rows()]
+            _upsert(tx, MOVES, lines, zip(*lines, strict=True))
+    _stock(tx, stock, found.stock)
+    for name, lines in prepared.items():
+        _upsert(tx, name, lines, zip(*lines, strict=True))
 
 
-def _prepared(sums: Sums, rows: Rows) -> dict[str, tuple[Lines, Lines]]:
-    """Table -> its lines and its columns, in one lock order for all writers, and checked."""
-    found: dict[str, tuple[Lines, Lines]] = {}
-    for name in sorted(sums):
-        lines = [(*key, *amounts) for key, amounts in sorted(sums[name].items())]
-        found[name] = lines, list(zip(*lines, strict=True))
-    for name in sorted(rows):
-        puts = sorted(rows[name].items(), key=itemgetter(0))
-        lines = [(*key, *put.values, put.rank) for key, put in puts]
-        found[name] = lines, list(zip(*lines, strict=True))
-    for name, (_, columns) in found.items():
-        _fits(name, columns)
-    return found
+def _text(moves: Sequence[Moved]) -> str:
+    """The rows of these movements as COPY reads them, sorted by product: its index grows in order.
+
+    Places and products are checked with the stock that they change, and the rest of a row by the
+    codec, when the event was read.
+    """
+    lines: list[str] = []
+    for m in moves:
+        at = f"\t{m.at_ms}\t{m.stream}\t{m.seq}\t{m.epoch}\t"
+        document, kind, actor, till = m.written
+        after = f"\t{document}\t{kind}\t{actor}\t{till}\t{m.seq}"
+        lines += [
+            f"{p.sku}{at}{n}\t{p.source}\t{p.target}\t{p.qty_milli}{after}"
+            for n, p in enumerate(m.postings)
+        ]
+    lines.sort()
+    plain = plain_lines(lines, len(_columns(MOVES)))
+    if plain is None:
+        rows = [row for m in moves for row in m.rows()]
+        if any("\0" in v for row in rows for v in row if isinstance(v, str)):
+            raise Unfit(MOVES)
+        return copy_text(rows)
+    return plain
 
 
-def _write(tx: Connection, prepared: dict[str, tuple[Lines, Lines]]) -> None:
-    for name, (lines, columns) in prepared.items():
-        if name == "stock":
-            _stock(tx, lines)
-        else:
-            _upsert(tx, name, lines, columns)
+def _prepared(found: Collapsed) -> dict[str, Lines]:
+    """Table -> its lines, in one lock order for all writers, and checked."""
+    lines: dict[str, Lines] = {}
+    for name in sorted(found.sums):
+        lines[name] = [(*key, *amounts) for key, amounts in sorted(found.sums[name].items())]
+    for name in sorted(found.rows):
+        puts = sorted(found.rows[name].items(), key=itemgetter(0))
+        lines[name] = [(*key, *put.values, put.rank) for key, put in puts]
+    for name, of_table in lines.items():
+        _fits(name, list(zip(*of_table, strict=True)))
+    return lines
 
 
-def _stock(tx: Connection, rows: list[tuple[Any, ...]]) -> None:
+Shelves = tuple[list[list[Any]], list[list[Any]]]  # columns: shelves, other places
+
+
+def _prepared_stock(stock: Stock) -> Shelves:
+    """Columns of the shelves and of the other places, in lock order, and checked."""
+    shelves: list[list[Any]] = [[], [], [], []]
+    others: list[list[Any]] = [[], [], [], []]
+    for place in sorted(stock):
+        rows = stock[place]
+        places, skus, qty, sold = shelves if place.startswith("shop/") else others
+        names = sorted(rows)
+        places += [place] * len(names)
+        skus += names
+        qty += [rows[sku][0] for sku in names]
+        sold += [rows[sku][1] for sku in names]
+    for columns in (shelves, others):
+        if columns[0]:
+            _fits("stock", columns)
+    return shelves, others
+
+
+def _stock(tx: Connection, prepared: Shelves, stock: Stock) -> None:
     """Shelves with their digests, the other places without."""
-    shelves = [row for row in rows if row[0].startswith("shop/")]
-    others = [row for row in rows if not row[0].startswith("shop/")]
-    if others:
-        _upsert(tx, "stock", others, zip(*others, strict=True))
-    if shelves:
-        amounts = {(place, sku): qty for place, sku, qty in shelves}
-        changed = _returned(tx, "stock", shelves, zip(*shelves, strict=True))
-        _keep_digests(tx, [(p, sku, new, amounts[p, sku]) for p, sku, new in changed])
+    shelves, others = prepared
+    if others[0]:
+        _upsert(tx, "stock", list(zip(*others, strict=True)), others)
+    if shelves[0]:
+        _keep_digests(tx, _returned(tx, "stock", shelves), stock)
 
 
 _PROOFS = select(shelf_digest.c.place, shelf_digest.c.digest, shelf_digest.c.products).where(
@@ -295,16 +372,19 @@ def _proof_statement(dialect: str) -> str:
     )
 
 
-def _keep_digests(tx: Connection, changed: Iterable[tuple[str, str, int, int]]) -> None:
-    """Move each shelf's digest by what its rows changed: (place, sku, new, delta)."""
+def _keep_digests(tx: Connection, changed: Iterable[Sequence[Any]], stock: Stock) -> None:
+    """Move each shelf's digest by what its rows became: (place, sku, quantity)."""
     moves: dict[str, list[int]] = {}
-    for place, sku, new, delta in changed:
-        move = moves.setdefault(place, [0, 0])
-        move[0] += row_hash(sku, new) - row_hash(sku, new - delta)
-        move[1] += (new != 0) - (new != delta)
+    for place, sku, new in changed:
+        old = new - stock[place][sku][0]
+        move = moves.get(place)
+        if move is None:
+            move = moves[place] = [0, 0]
+        move[0] += row_hash(sku, new) - row_hash(sku, old)
+        move[1] += (new != 0) - (old != 0)
     before = {r[0]: (int(r[1], 16), r[2]) for r in tx.execute(_PROOFS, {"places": list(moves)})}
     rows = []
     for place, (digest, products) in sorted(moves.items()):
-        old, count = before.get(place, (0, 0))
-        rows.append((place, f"{(old + digest) & DIGEST_MASK:032x}", count + products))
+        known, count = before.get(place, (0, 0))
+        rows.append((place, f"{(known + digest) & DIGEST_MASK:032x}", count + products))
     tx.exec_driver_sql(_proof_statement(tx.dialect.name), rows)

@@ -101,7 +101,9 @@ def judged(chain: ChaosChain, answers: list[dict[str, Any]], asked: set[str]) ->
         if forged := set(ids) - asked:
             wrong.append(f"{store}: {len(forged)} sales that nobody made")
         wrong += _numbering(store, [receipt for _, receipt, _ in there.sales])
-    sums = central.rows("SELECT sku FROM stock GROUP BY sku HAVING SUM(qty_milli) <> 0")
+    sums = central.rows(
+        "SELECT sku FROM stock GROUP BY sku HAVING SUM(qty_milli + sold_milli) <> 0"
+    )
     if sums:
         wrong.append(f"goods came from nowhere: {sums[:3]}")
     central.close()

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from protocol.codec import decode
 from protocol.journal import Position, Stored
+from protocol.ledger import balances
 from protocol.node.books import Books
 from protocol.node.sqljournal import Recorded, SqlRecords, read_line
 from protocol.node.tables import READ, digest_check, parked, shelf_digest
@@ -49,7 +50,11 @@ def stock(books: Books) -> dict[tuple[str, str], int]:
     """(place, sku) -> thousandths."""
     table = READ["stock"]
     with books.database.reading() as c:
-        return {(r.place, r.sku): r.qty_milli for r in c.execute(select(table)) if r.qty_milli}
+        return {
+            (place, r.sku): qty
+            for r in c.execute(select(table))
+            for place, qty in balances(r.place, r.qty_milli, r.sold_milli)
+        }
 
 
 def parked_reasons(books: Books, stream: str) -> dict[int, str]:

@@ -17,8 +17,10 @@ def on_hand(shop: Shop, sku: str) -> int:
 
 
 def everywhere(shop: Shop) -> int:
+    stock = READ["stock"].c
     with shop.books.database.reading() as connection:
-        return connection.execute(select(func.sum(READ["stock"].c.qty_milli))).scalar() or 0
+        total = connection.execute(select(func.sum(stock.qty_milli + stock.sold_milli))).scalar()
+        return total or 0
 
 
 def test_opening_count_receive_scrap_and_their_log(open_shop: Shop, clock) -> None:

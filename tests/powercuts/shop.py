@@ -63,7 +63,8 @@ def _examined(c: sqlite3.Connection) -> State:
     moved = sum(x.qty_milli for b in sold for x in b.lines)
     shelf = rows(c, "SELECT COALESCE(SUM(qty_milli), 0) FROM stock WHERE place = 'shop/s1'")
     assert shelf == [(-moved,)], "stock and sales disagree"
-    every = rows(c, "SELECT sku, SUM(qty_milli) FROM stock GROUP BY sku HAVING SUM(qty_milli) <> 0")
+    both = "SUM(qty_milli + sold_milli)"
+    every = rows(c, f"SELECT sku, {both} FROM stock GROUP BY sku HAVING {both} <> 0")
     assert every == [], "goods came from nowhere"
     running = rows(c, "SELECT SUM(sales), SUM(total_minor) FROM shift_running")
     if sold:

@@ -14,6 +14,7 @@ from protocol.codec import Draft
 from protocol.errors import Unavailable
 from protocol.ids import NodeId
 from protocol.journal import Position, Stored
+from protocol.ledger import balances
 from protocol.node.books import Books
 from protocol.node.database import Database
 from protocol.node.sqljournal import SqlJournal, SqlRecords, read_line, walk
@@ -160,7 +161,11 @@ class SqlStore(Faulty):
         table = READ["stock"]
         with self._reading() as c:
             return Counter(
-                {(r.place, r.sku): r.qty_milli for r in c.execute(select(table)) if r.qty_milli}
+                {
+                    (place, r.sku): qty
+                    for r in c.execute(select(table))
+                    for place, qty in balances(r.place, r.qty_milli, r.sold_milli)
+                }
             )
 
     def sum_of(self, name: str, column: int) -> int:

@@ -12,9 +12,10 @@ from typing import Any
 from protocol.codec import Draft, body_of, decode, encode
 from protocol.errors import Corrupt
 from protocol.events import EpochStarted
-from protocol.folds import Add, Put, fold
+from protocol.folds import Add, Put, fold, spread
 from protocol.ids import stream_owner
 from protocol.journal import ORIGIN, Position, Stored, chain
+from protocol.ledger import balances
 from protocol.replication import Accepted
 
 
@@ -77,7 +78,7 @@ class Tables:
         except Corrupt:
             self.parked.add(event.position.hash)
             return
-        for delta in deltas:
+        for delta in spread(deltas):
             if isinstance(delta, Add):
                 for n, amount in enumerate(delta.amounts):
                     self.sums[delta.table, delta.key, n] += amount
@@ -233,8 +234,12 @@ class ListStore(Faulty):
     # -- what was folded --------------------------------------------------------------------
 
     def stock(self) -> Counter[tuple[str, str]]:
-        sums = self.tables.sums
-        return Counter({k[1]: v for k, v in sums.items() if k[0] == "stock" and v})
+        found: Counter[tuple[str, str]] = Counter()
+        for (table, key, column), qty in self.tables.sums.items():
+            if table == "stock":
+                for place, held in balances(key[0], *((0, qty) if column else (qty, 0))):
+                    found[place, key[1]] = held
+        return found
 
     def sum_of(self, table: str, column: int) -> int:
         """One column of a table of sums, added up."""
