@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Text,
-    any_,
     bindparam,
     cast,
     func,
@@ -36,7 +35,7 @@ def among(connection: Connection, column: ColumnElement[str], texts: Sequence[st
     """`column IN texts`, in one parameter: the statement is the same for any number of them."""
     if connection.dialect.name == "postgresql":
         array = cast(bindparam(None, array_literal(texts) if texts else "{}", Text), ARRAY(Text))
-        return column == any_(array)
+        return column.in_(select(func.unnest(array)))  # = ANY would compare each row with each text
     listed = func.json_each(bindparam(None, _encode(texts).decode(), Text)).table_valued("value")
     return column.in_(select(listed.c.value))
 
