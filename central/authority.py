@@ -46,7 +46,7 @@ class Authority:
     """Opened from its folder; made there by the first who asks."""
 
     def __init__(self, folder: Path, chain: str, now_ms: int) -> None:
-        self.folder = folder
+        self.folder, self.chain = folder, chain
         self.certificate_path = folder / "authority.pem"
         self.crl_path = folder / "revoked.pem"
         self._pair_path = folder / "authority.key.pem"

@@ -11,6 +11,7 @@ from typing import Final
 
 from central.authority import Authority
 from protocol.node import certificates
+from protocol.topics import UP_LEAVES
 
 CONF: Final = "tillmesh.conf"
 WORKERS: Final = tuple(f"central-{n}" for n in range(1, 17))  # further processes of head office
@@ -25,16 +26,18 @@ user central
 topic readwrite pos/1/#
 topic read $SYS/broker/log/#
 
-# Every shop: speaks under its own name only ...
-pattern write pos/1/+/up/+/%u/#
+# Every shop: speaks under its own name only, on topics that can be counted (a broker keeps retained
+# messages for ever) ...
+{ups}
 # ... hears what head office tells it ...
-pattern read pos/1/+/dn/%u/#
+pattern read pos/1/{chain}/dn/%u/#
 # ... what head office tells everybody, the prices of the zones (they hang on the shelves) and the
 # stock figures among neighbours.
-pattern read pos/1/+/all/#
-pattern read pos/1/+/zone/#
-pattern read pos/1/+/grp/#
+pattern read pos/1/{chain}/all/#
+pattern read pos/1/{chain}/zone/#
+pattern read pos/1/{chain}/grp/#
 """
+UP: Final = "pattern write pos/1/{chain}/up/+/%u/{leaf}"
 WORKER_ACL: Final = "\nuser {name}\ntopic readwrite pos/1/#\ntopic read $SYS/broker/log/#\n"
 
 SETTINGS: Final = """\
@@ -46,6 +49,9 @@ per_listener_settings true
 max_packet_size 262144
 # An explicit large number: 0 means "no limit" but is broken in some 2.0 versions.
 max_queued_messages 100000
+# What waits for one slow reader; whoever is not answered sends again. Without it a flood from one
+# shop fills the memory of this machine.
+max_queued_bytes 268435456
 set_tcp_nodelay true
 
 listener {port}
@@ -65,9 +71,12 @@ log_dest topic
 """
 
 
-def acl() -> str:
-    """The access rules, each process of head office by its own name."""
-    return ACL + "".join(WORKER_ACL.format(name=name) for name in WORKERS)
+def acl(chain: str) -> str:
+    """The access rules of a chain, each process of head office by its own name."""
+    ups = "\n".join(UP.format(chain=chain, leaf=leaf) for leaf in UP_LEAVES)
+    return ACL.format(chain=chain, ups=ups) + "".join(
+        WORKER_ACL.format(name=name) for name in WORKERS
+    )
 
 
 def write_broker_files(
@@ -79,7 +88,7 @@ def write_broker_files(
         "authority.pem": authority.pem.encode(),
         "broker.pem": pair.read_bytes(),
         "revoked.pem": authority.crl_path.read_bytes(),
-        "tillmesh.acl": acl().encode(),
+        "tillmesh.acl": acl(authority.chain).encode(),
         CONF: SETTINGS.format(port=port, at=home).encode(),
     }
     for name, data in files.items():

@@ -132,6 +132,35 @@ def test_foreign_topics_are_written_to_in_vain(place: House) -> None:
     assert "forged" not in str(reasons(place.office.books))
 
 
+def test_litter_cannot_be_left_on_topics_without_end(place: House) -> None:
+    """Retained messages stay in the broker's memory: only topics of the chain take any."""
+    odd = [f"pos/1/other/up/{n}/x/state" for n in range(20)]
+    odd += [f"{place.topics.up('x', 'state')}/{n}" for n in range(20)]
+    odd += [f"pos/1/bakery/up/1/x/{leaf}" for leaf in ("", "odd", "journal/x", "$share/x")]
+    for topic in odd:
+        place.rogue.throw(topic, b"litter", retain=True)
+    mine = place.topics.up("x", "hb")
+    place.rogue.throw(mine, b"litter", retain=True)
+    passed(place)
+    heard: list[str] = []
+    reader = MqttLink(
+        Broker(
+            "127.0.0.1", place.broker.port, "central-7", tls=broker_of(place).issue("central-7")
+        ),
+        ["pos/#"],
+        on_message=lambda message: heard.append(message.topic),
+        on_up=lambda: None,
+        on_down=lambda _: None,
+    )
+    reader.start()
+    try:
+        until("what was left is heard", lambda: mine in heard, LONG_S)
+        assert not {*odd} & {*heard}
+    finally:
+        reader.stop()
+        place.rogue.throw(mine, b"", retain=True)
+
+
 def test_a_foreign_client_id_throws_nobody_off(place: House) -> None:
     a = place.shops["a"].syncing
     session = a.replicator.session
