@@ -102,6 +102,12 @@ def database(fault: OperationalError) -> ResponseReturnValue:
     return known(in_words(fault))
 
 
+def nested(_: RecursionError) -> ResponseReturnValue:
+    """JSON that nests without end is a wrong request, no fault of our own."""
+    log.warning("request_nested_too_deeply", path=request.path)
+    return _answer(Refusal("REQUEST_UNREADABLE"), 400)
+
+
 def install(app: Flask) -> None:
     """Translate everything; what nobody foresaw gets a reference that the log has too."""
 
@@ -110,6 +116,7 @@ def install(app: Flask) -> None:
         log.error("request_failed", reference=reference, exc_info=fault)
         return _answer(Corrupt("INTERNAL", reference=reference), 500)
 
+    app.register_error_handler(RecursionError, nested)
     app.register_error_handler(TillmeshError, known)
     app.register_error_handler(OperationalError, database)
     app.register_error_handler(Exception, unforeseen)

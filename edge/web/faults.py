@@ -4,9 +4,9 @@ import secrets
 from typing import Any, Final
 
 import structlog
-from flask import Flask, Response, jsonify, render_template
+from flask import Flask, Response, jsonify, render_template, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from edge.web.tongue import _
 from edge.web.visitor import visitor, wants_json
@@ -94,8 +94,15 @@ def on_invalid(fault: ValidationError) -> Response:
     return answer
 
 
+def on_nested(_fault: RecursionError) -> tuple[Response | str, int] | HTTPException:
+    """JSON that nests without end is a wrong request, no fault of our own."""
+    log.warning("request_nested_too_deeply", path=request.path)
+    return on_http(BadRequest())
+
+
 def register(app: Flask) -> None:
     """Catch everything."""
+    app.register_error_handler(RecursionError, on_nested)
     app.register_error_handler(TillmeshError, on_refusal)
     app.register_error_handler(HTTPException, on_http)
     app.register_error_handler(Exception, on_crash)

@@ -208,6 +208,20 @@ def test_odd_values_are_no_fault_of_ours(app: Flask, person: Who, odd: str) -> N
                 assert not nul or answer.status_code == 400, (told, answer.status_code)
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 20_000, b"\xff\xfe", b"", b"null"])
+def test_json_that_nobody_can_read_is_a_wrong_request(person: Who, body: bytes) -> None:
+    """However deep it nests."""
+    admin = person("zhao")
+    for path in ("/api/promotions/check", "/promotions/preflight", "/promotions/save"):
+        answer = admin.client.post(
+            path,
+            data=body,
+            content_type="application/json",
+            headers={"X-CSRF-Token": admin.csrf},
+        )
+        assert answer.status_code < 500, (path, answer.text[:200])
+
+
 def test_a_machines_clock_is_a_number(app: Flask, person: Who) -> None:
     """Its question about a snapshot carries its time; anything else is told ours."""
     for at in ("\u00b2", "9" * 5000, "-1", "", "1e9"):

@@ -216,3 +216,29 @@ def test_the_session_of_one_till_opens_nothing_at_another(
     client.set_cookie(SESSION_COOKIE, site.cookies("mei", "1")[SESSION_COOKIE])
     answer = client.get("/api/till/basket")
     assert (answer.status_code, answer.get_json()["code"]) == (401, "SIGN_IN_FIRST")
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 20_000, b"\xff\xfe", b"", b"null", b'{"id":1e999}']
+)
+def test_json_that_nobody_can_read_is_a_wrong_request(
+    site: Site, client_of: Clients, body: bytes
+) -> None:
+    client = client_of("mei")
+    asked = [path for _, method, path in routes(site) if method == "POST" and "/api/" in path]
+    assert len(asked) > 10
+    for path in asked:
+        answer = client.post(path, data=body, content_type="application/json")
+        assert answer.status_code < 500, (path, answer.text[:200])
+
+
+@pytest.mark.parametrize("odd", ["%00", "%C2%B2", "9" * 5000, str(2**63), "-1", "%ED%A0%80"])
+def test_odd_values_are_no_fault_of_ours(site: Site, client_of: Clients, odd: str) -> None:
+    client = client_of("mei")
+    query = "&".join(f"{name}={odd}" for name in ("page", "q", "person", "way", "code", "to_store"))
+    rules = {rule.endpoint: rule.rule for rule in site.app.url_map.iter_rules()}
+    for endpoint, method, path in routes(site):
+        if endpoint in {"session.sign_out", "live.stream"}:
+            continue
+        for where in {re.sub(r"<[^>]+>", odd, rules[endpoint]), f"{path}?{query}"}:
+            assert ask(client, method, where) != 500, (method, where[:80])
