@@ -46,6 +46,10 @@ class Visitor:
                 self.cookies[name] = morsel.value
         return answer.status, text, answer.headers.get("Location", "")
 
+    def close(self) -> None:
+        """Leave."""
+        self._http.close()
+
     def page(self, path: str) -> str:
         """A page; its form token is remembered."""
         status, text, _ = self.ask("GET", path)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from edge import payments
@@ -120,6 +120,28 @@ class Baskets:
     def empty(self, before: BasketState) -> BasketState:
         """The next sale; a scan of the last one that is asked again stays one scan."""
         return BasketState(sale=self._node.new_id(), taken=before.taken)
+
+    def renew(self, *, restored: bool) -> None:
+        """At a start: new ids for sales that were not begun; after a restore for all.
+
+        Another copy of this database may have recorded a sale under an id that waits here, and
+        paying under it again would be answered with that other sale. A frozen one keeps its id:
+        its content cannot change, so it is the same sale.
+        """
+        with self._node.books.begin() as tx:
+            for row in tx.execute(select(basket)).all():
+                state = pure.read(row.state)
+                begun = bool(state.lines or state.to_weigh)
+                if (restored or not begun) and payments.read_frozen(tx, state.sale) is None:
+                    fresh = msgspec.structs.replace(state, sale=self._node.new_id())
+                    self.save(tx, row.till, fresh, row.version)
+            for row in tx.execute(select(held_basket)).all() if restored else ():
+                fresh = msgspec.structs.replace(pure.read(row.state), sale=self._node.new_id())
+                tx.execute(
+                    update(held_basket)
+                    .where(held_basket.c.held == row.held)
+                    .values(state=pure.dump(fresh))
+                )
 
     def hold(self, till: str, *, person: str, note: str) -> Kept:
         """Move the basket aside and leave the till empty, in one transaction."""

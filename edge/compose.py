@@ -286,8 +286,10 @@ def _wire(
         )
     )
     parts.append(health)
-    if prover.was_restored():
+    restored = prover.was_restored()
+    if restored:
         numbering.new_generation()
+    baskets.renew(restored=restored)
     rules.refresh(answer=False)
     return Shop(
         settings=settings,

@@ -1,125 +1,118 @@
 """The commands of docs/operations.md are run as they stand there, but for folders and accounts."""
 
-import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.servers import free_port
+from deploy.visitors import Officer
+from tests.deploy.walking import OPERATOR, ROOT, SECRETS, Walk, blocks, page, section, until
+from tests.servers import find_program, missing, postgres_server
 
-DOCS = Path(__file__).parents[2] / "docs"
-BIN = Path(sys.executable).parent
-OPERATOR = "runuser -u tillmesh -- /opt/tillmesh/bin/"
-SECRETS = {"ADMIN_PASSWORD": "a long one for tests"}
-MAY_COMPLAIN = {"doctor"}  # of time servers and a broker that are not here
-
-
-def blocks(page: str) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
-
-
-def commands() -> list[str]:
-    """Every line that runs one of the two programs, and the one that edits their settings."""
-    lines = "\n".join(blocks("operations.md")).replace("\\\n", " ").splitlines()
-    return [re.sub(r"\s+", " ", x) for x in lines if OPERATOR in x or x.startswith("sed ")]
+PAIR = f"{OPERATOR}tillmesh-edge -s edge.toml pair --till 1"
+GOODS = "sku,name_zh,group,tax_rate,unit,codes,price\nA,吐司,bread,13,pc,6901234567892,9.90\n"
+CODE = "6901234567892"
 
 
 def test_both_languages_give_the_same_commands() -> None:
-    assert blocks("operations.md") == blocks("operations.zh.md")
+    assert blocks(page()) == blocks(page("operations.zh.md"))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[[str, str], subprocess.CompletedProcess[str]]:
-    """Runs a command in the folder of head office or of the shop."""
-
-    def one(command: str, house: str) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path / house
-        folder.mkdir(exist_ok=True)
-        command = command.replace(OPERATOR, f"{BIN}/")
-        command = re.sub(r"/var/lib/tillmesh-(central|edge)/", "", command)
-        command = command.replace("/var/lib/tillmesh-backup", str(tmp_path / "backup"))
-        for newest in sorted((tmp_path / "backup").glob("*.tmbk"), key=lambda p: p.stat().st_mtime):
-            command = command.replace(f"{newest.name.split('-')[0]}-NEWEST", newest.stem)
-        return subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder,
-            env={**os.environ, **SECRETS},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return one
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)],
+)
+def walk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Walk]:
+    if request.param == "sqlite":
+        made = Walk(tmp_path)
+        yield made
+        made.over()
+        return
+    assert find_program("initdb"), missing("postgresql")
+    with postgres_server() as postgres:
+        made = Walk(tmp_path, database_url=postgres.fresh_database())
+        yield made
+        made.over()
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[None]:
-    """Head office runs, as its unit does, for the machines that enrol."""
-    with (folder / "run.log").open("wb") as log:
-        program = subprocess.Popen(
-            [BIN / "tillmesh-central", "-s", "central.toml", "run"],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        end = time.monotonic() + 60
-        while b"head office of" not in (folder / "run.log").read_bytes():
-            assert program.poll() is None, (folder / "run.log").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        yield
-    finally:
-        program.terminate()
-        program.wait(60)
+def officer(walk: Walk) -> Iterator[Officer]:
+    """The admin, signed in."""
+    with closing(Officer(walk.office_url)) as admin:
+        admin.sign_in("ADMIN", SECRETS["ADMIN_PASSWORD"])
+        yield admin
 
 
-def placed(command: str, ports: dict[str, str]) -> str:
-    """The example's chain, addresses and ports become free ones of this machine."""
-    for written, here in {"--chain CHAIN": "--chain maihua", "10.0.0.2": "127.0.0.1"}.items():
-        command = command.replace(written, here)
-    return re.sub(r"\b(8700|8743|8883)\b", lambda m: ports[m[1]], command)
+def goods(walk: Walk) -> None:
+    """What head office's guide tells: a group, products, prices."""
+    with officer(walk) as admin:
+        admin.page("/groups")
+        admin.form("/groups", group="bread", name_zh="面包", name_en="Bread")
+    (walk.office / "goods.csv").write_text(GOODS, encoding="utf-8")
+    walk.run(f"{OPERATOR}tillmesh-central -s central.toml import-products goods.csv --apply")
 
 
 @pytest.mark.slow
-def test_the_commands_set_up_a_head_office_and_a_shop(
-    run: Callable[[str, str], subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    line = ""
-    done = []
-    ports = {port: str(free_port()) for port in ("8700", "8743", "8883")}
-    office, shop = tmp_path / "central", tmp_path / "edge"
-    shop.mkdir()
-    for written in commands():
-        command = placed(written, ports).replace("LINE", line)
-        house = "edge" if "tillmesh-edge" in command or "edge.toml" in command else "central"
-        with served(office) if "--token" in command else nullcontext():
-            answer = run(command, house)
-        word = re.search(r"toml ([a-z][a-z-]+)", command)
-        allowed = {0, 1} if word and word[1] in MAY_COMPLAIN else {0}
-        assert answer.returncode in allowed, f"{command}\n{answer.stdout}{answer.stderr}"
-        assert "Traceback" not in answer.stderr
-        if " invite " in command:
-            line = answer.stdout.strip()
-        if " init --chain" in command:  # the pages' port has its own default
-            text = (office / "central.toml").read_text().replace("= 8700\n", f"= {ports['8700']}\n")
-            (office / "central.toml").write_text(text)
-        if " certificates" in command:
-            assert re.fullmatch(r"S1  (89|90) days  [0-9a-f]+\n", answer.stdout)
-        done.append(command)
-    assert len(done) == 24, done
-    names = {p.name for p in (office / "broker").iterdir()}
-    installed = (DOCS.parent / "deploy" / "broker.sh").read_text(encoding="utf-8")
+def test_an_operator_does_what_the_guide_says(walk: Walk) -> None:
+    """Set up, join, sell, lock out, back up, restore a shop, replace it, restore head office."""
+    for heading in ("Head office", "Join a shop, step by step"):
+        for block in section(heading):
+            walk.do(block)
+    installed = (ROOT / "deploy" / "broker.sh").read_text(encoding="utf-8")
+    names = {p.name for p in (walk.office / "broker").iterdir()}
     assert names == {"authority.pem", "broker.pem", "revoked.pem", "tillmesh.acl", "tillmesh.conf"}
     assert all(name in installed for name in names)
-    settings = (tmp_path / "central" / "central.toml").read_text()
-    assert f'\nbackup_dir = "{tmp_path / "backup"}"' in settings
-    assert len(list((tmp_path / "backup").glob("drill-*.md"))) == 2
-    asked = run(f"{OPERATOR}tillmesh-edge -s edge.toml pair --till 1", "edge")
-    assert re.search(r"\b\d{6}\b", asked.stdout), asked.stderr
+    goods(walk)
+    until("the shop has its books", walk.level)
+    walk.pair(PAIR)
+    assert walk.sell(CODE) == "1-1-000001"
+
+    listed, renewed, revoked = section("Certificates: renew, revoke")
+    walk.do(listed)
+    assert re.fullmatch(r"S1  (89|90) days  [0-9a-f]+\n", walk.said)
+    walk.do(revoked)
+    walk.broker_service()
+    assert walk.sell(CODE) == "1-1-000002"  # it sells on, and nobody hears it
+    assert not walk.level()
+    walk.do(renewed)
+    until("what it sold meanwhile is there", walk.level)
+
+    for block in section("Backup"):
+        walk.do(block)
+    assert f'\nbackup_dir = "{walk.backup}"' in (walk.office / "central.toml").read_text()
+    assert len(list(walk.backup.glob("drill-*.md"))) == 2
+    before = min(walk.backup.glob("central-*.tmbk")).name
+    assert walk.sell(CODE) == "1-1-000003"
+    until("that is there too", walk.level)
+
+    for block in section("Restore a shop"):
+        walk.do(block)
+    until("the shop has what the backup lacked", walk.level)
+    walk.pair(PAIR)
+    assert walk.sell(CODE) == "1-2-000001"
+    until("all is there", walk.level)
+
+    walk.end("tillmesh-edge", 9)
+    shutil.move(walk.shop, walk.folder / "old")
+    for block in section("Replace a dead PC"):
+        walk.do(block)
+    assert "started from head office's snapshot" in (walk.shop / "run.log").read_text()
+    walk.pair(PAIR)
+    assert walk.sell(CODE) == "1-3-000001"
+    until("the new one is heard", walk.level)
+    walk.do(listed)
+    assert re.match(r"S1  (89|90) days  .*\nS1  replaced  .*\nS1  revoked  ", walk.said)
+
+    walk.archive = before  # older than the new machine
+    for block in section("Restore head office"):
+        walk.do(block)
+    until("its own words are back", walk.level)
+    assert walk.sell(CODE) == "1-3-000002"
+    until("it hears the shop", walk.level)
+    with officer(walk) as admin:
+        assert "shop/S1" not in admin.page("/forks")
+    walk.do(listed)
+    assert re.match(r"S1  (89|90) days  .*\nS1  replaced  .*\nS1  revoked  ", walk.said)
+    assert len(walk.done) > 35

@@ -1,6 +1,7 @@
 """A shop's backup: encrypted, proven, put back in one step; receipts go on in a new generation."""
 
 import contextlib
+import json
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ from edge.safekeeping import chores_of
 from edge.settings import load
 from protocol.node.chores import Chores
 from protocol.node.vault import backups_in
-from tests.edge.shop_builder import BUN, build, open_shift, sell
+from tests.edge.shop_builder import BUN, build, open_shift, ring_up, sell
 from tests.edge.test_command import Done, tillmesh
 from tests.edge.test_settings import joining
 
@@ -84,6 +85,39 @@ def test_a_dead_pc_is_started_again_from_its_backup(home: Path, tmp_path: Path) 
     assert edge(fresh, "verify").returncode == 0
     assert lost == "1-1-000002"
     assert sell_one(fresh) == "1-2-000001"
+
+
+def ids_that_wait(home: Path) -> set[str]:
+    """Of sales that are on a till or on hold; each has lines of its own."""
+    with contextlib.closing(sqlite3.connect(home / "data" / "edge.db")) as books:
+        states = books.execute("SELECT state FROM basket UNION ALL SELECT state FROM held_basket")
+        return {json.loads(state)["sale"] for (state,) in states}
+
+
+def test_a_sale_after_a_restore_is_not_taken_for_a_forgotten_one(home: Path) -> None:
+    """What waited at the backup may have been paid since, and comes back from head office."""
+    shop = build(home, settings=load(home / "edge.toml"))
+    ring_up(shop, [BUN])
+    shop.selling.hold("1", person="anna", note="")
+    ring_up(shop, [BUN])
+    shop.books.database.close()
+    archive, waited = backed_up(home), ids_that_wait(home)
+    assert len(waited) == 2
+    assert restored(archive, home).returncode == 0
+    shop = build(home, settings=load(home / "edge.toml"))
+    try:
+        assert not ids_that_wait(home) & waited
+        assert len(shop.selling.view("1").lines) == 1, "the goods stay"
+    finally:
+        shop.books.database.close()
+
+
+def test_an_empty_till_has_a_new_sale_at_every_start(home: Path) -> None:
+    """Two machines that start from one disk must not sell under one id."""
+    sell_one(home)
+    before = ids_that_wait(home)
+    build(home, settings=load(home / "edge.toml")).books.database.close()
+    assert not ids_that_wait(home) & before
 
 
 def test_a_restore_puts_the_old_folder_aside(home: Path) -> None:
