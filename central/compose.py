@@ -152,6 +152,9 @@ def open_books(settings: Settings) -> Books:
         database.close()
         told = Unavailable("DATABASE_AWAY", url=database.url)
         raise as_damaged(fault, database.url) or told from fault
+    except Unavailable:
+        database.close()
+        raise
     books = Books(database, SqlJournal(CENTRAL, epoch))
     books.rebuild_if_older()
     return books

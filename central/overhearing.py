@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from protocol.errors import Unavailable
 from protocol.node.books import Books, opened
@@ -96,5 +95,5 @@ class Overhearing:
                     months_at = time.monotonic()
                     for name in self.make_months():
                         log.info("month_made", partition=name)
-            except (Unavailable, DBAPIError) as fault:  # the database is away: look again later
+            except Unavailable as fault:  # the database is away: look again later
                 log.warning("overhearing_waits", fault=type(fault).__name__)

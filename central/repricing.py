@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
 
 from central.recording import Desk
 from central.rulebooks import Rulebooks
@@ -110,7 +109,7 @@ class Repricing:
             try:
                 while self._mine() and self._advance(100)[0] and not self._stopping.is_set():
                     pass
-            except (Unavailable, DBAPIError) as fault:  # the database is away: try again
+            except Unavailable as fault:  # the database is away: try again
                 log.warning("repricing_waits", fault=type(fault).__name__)
             self._wake.wait(WAIT_S)
 

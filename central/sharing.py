@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from protocol.errors import Refusal, define
 from protocol.ids import CENTRAL
@@ -59,7 +59,7 @@ class Duty:
         try:
             self._leases.alive()
             return self._leases.duty(self._number)
-        except DBAPIError:
+        except SQLAlchemyError:  # gone, or no connection to be had
             self._leases.lost()
             return False
 
@@ -114,8 +114,9 @@ class Share:
                 leave(shard)
             self._leases.give_back(surplus)
             return [], sorted(self._leases.balance(self._wanted))
-        except DBAPIError as fault:
-            log.warning("leases_lost", fault=type(fault.orig).__name__)
+        except SQLAlchemyError as fault:
+            cause = fault.orig if isinstance(fault, DBAPIError) else fault
+            log.warning("leases_lost", fault=type(cause).__name__)
             self._leases.lost()
             self.leads = False
             return sorted(before), []

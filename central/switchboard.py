@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from protocol.node.database import Database
 from protocol.node.hub import Fact, Hub
@@ -120,7 +120,7 @@ class Switchboard:
                     driver.close()
             except Exception as fault:
                 dbapi: Any = self._database.write.dialect.dbapi
-                if not isinstance(fault, DBAPIError | dbapi.Error):
+                if not isinstance(fault, SQLAlchemyError | dbapi.Error):
                     raise
                 log.warning("switchboard_waits", fault=type(fault).__name__)
                 self._stopping.wait(AGAIN_S)

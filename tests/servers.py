@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -258,6 +258,14 @@ def nats_cluster(nodes: int = 3) -> Iterator[list[NatsServer]]:
         yield servers
 
 
+def _runs(pid: str) -> bool:
+    """Is it there, and not only a zombie that nobody reaped?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class PostgresServer(Server):
     """A private cluster; `durable` keeps fsync on."""
 
@@ -322,7 +330,19 @@ class PostgresServer(Server):
         self._end(signal.SIGINT)  # a fast shutdown: does not wait for clients
 
     def kill(self) -> None:
+        """The backends too: without their parent they would answer for a moment longer."""
+        if self.process is None:
+            return
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self._end(signal.SIGKILL)
+        for child in map(int, children):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        until = time.monotonic() + START_S
+        while any(map(_runs, children)):
+            assert time.monotonic() < until, "a killed backend lives on"
+            time.sleep(0.01)
 
     def wipe(self) -> None:
         assert self.process is None

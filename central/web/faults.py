@@ -6,7 +6,6 @@ from typing import Any, Final
 import structlog
 from flask import Flask, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from central.web.language import language
@@ -18,7 +17,6 @@ from protocol.errors import (
     Unavailable,
     define,
 )
-from protocol.node.database import in_words
 
 log = structlog.get_logger("web")
 
@@ -97,11 +95,6 @@ def http(fault: HTTPException) -> ResponseReturnValue:
     return answer
 
 
-def database(fault: OperationalError) -> ResponseReturnValue:
-    """A reader met a database fault; writers translate theirs themselves."""
-    return known(in_words(fault))
-
-
 def nested(_: RecursionError) -> ResponseReturnValue:
     """JSON that nests without end is a wrong request, no fault of our own."""
     log.warning("request_nested_too_deeply", path=request.path)
@@ -118,7 +111,6 @@ def install(app: Flask) -> None:
 
     app.register_error_handler(RecursionError, nested)
     app.register_error_handler(TillmeshError, known)
-    app.register_error_handler(OperationalError, database)
     app.register_error_handler(Exception, unforeseen)
     for code in default_exceptions:
         app.register_error_handler(code, http)

@@ -10,16 +10,24 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from protocol.errors import Unavailable, define
 
 BUSY_MS = 10_000
 DAMAGED_SCHEMA = "the schema is unreadable"
+POOL_S: Final = BUSY_MS / 1000  # so long a request waits for a connection
+SERVER: Final = {  # of libpq: a server that is gone without a word is not waited for
+    "connect_timeout": "5",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": BUSY_MS}
 
 define(
@@ -57,9 +65,15 @@ define(
             "数据库繁忙，未能保存。没有任何更改，请重试。",
         ),
         "DATABASE_AWAY": (
-            "The database at {url} does not answer. Start it, or check the address in the "
-            "settings; then start Tillmesh again.",
-            "数据库 {url} 没有响应。请启动数据库或检查设置中的地址，然后重新启动。",
+            "The database at {url} does not answer. Nothing was changed. Start it, or check the "
+            "address in the settings: a running node goes on by itself, one that did not start is "
+            "started again.",
+            "数据库 {url} 没有响应。没有任何更改。请启动数据库或检查设置中的地址："
+            "运行中的节点会自动恢复，未能启动的请重新启动。",
+        ),
+        "DATABASE_CROWDED": (
+            "Too many wait for the database at once. Nothing was changed; try again in a moment.",
+            "同时等待数据库的请求过多。没有任何更改，请稍后重试。",
         ),
     }
 )
@@ -85,6 +99,7 @@ def _sqlite_engine(url: str, begin: str, pool_size: int) -> Engine:
         connect_args={"isolation_level": None, "check_same_thread": False},
         pool_size=pool_size,
         max_overflow=32,
+        pool_timeout=POOL_S,
     )
     event.listen(engine, "connect", _connected)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
@@ -105,7 +120,14 @@ def _server_connected(dbapi: Any, _record: object) -> None:
 
 
 def _server_engine(url: str) -> Engine:
-    engine = create_engine(url, pool_size=4, max_overflow=32, pool_pre_ping=True)
+    known = make_url(url)
+    engine = create_engine(
+        known.set(query={**SERVER, **known.query}),
+        pool_size=4,
+        max_overflow=32,
+        pool_timeout=POOL_S,
+        pool_pre_ping=True,
+    )
     event.listen(engine, "connect", _server_connected)
     return engine
 
@@ -115,8 +137,10 @@ def in_words(fault: DBAPIError, url: str = "") -> Unavailable:
     text = str(fault.orig)
     if "disk is full" in text or "No space left" in text:
         return Unavailable("DISK_FULL")
-    if any(word in text for word in ("locked", "busy", "deadlock")):
+    if any(word in text for word in ("locked", "busy", "deadlock", "serialize", "canceling")):
         return Unavailable("DATABASE_BUSY")
+    if "too many clients" in text or "connection slots" in text:
+        return Unavailable("DATABASE_CROWDED")
     if fault.connection_invalidated or "connection" in text:  # a server, not a file
         return Unavailable("DATABASE_AWAY", url=url)
     return Unavailable("DISK_FAULT", detail=text[:120])
@@ -136,9 +160,10 @@ def file_in_words(fault: OSError) -> Unavailable:
     return Unavailable("FILE_TROUBLE", path=str(path), detail=fault.strerror or str(fault)[:120])
 
 
-def _of_the_disk(fault: DatabaseError) -> bool:
+def _of_the_disk(fault: DBAPIError) -> bool:
     """The disk's or the server's fault; not our own mistake, nor a value that no column holds."""
-    return isinstance(fault, OperationalError) or type(fault) is DatabaseError
+    lost = isinstance(fault, OperationalError) or fault.connection_invalidated
+    return lost or type(fault) is DatabaseError
 
 
 class Database:
@@ -153,6 +178,8 @@ class Database:
         else:
             self.write = _server_engine(url)
             self.read = self.write
+        driver: Any = self.write.dialect.dbapi
+        self._driver_error: type[Exception] = driver.Error
         self._turn = threading.Lock()
         self.healthy = True
 
@@ -165,29 +192,37 @@ class Database:
         turn: Any = self._turn if self.sqlite else _NO_LOCK
         with turn:
             try:
-                with self.write.begin() as tx:
+                with self._in_words(), self.write.begin() as tx:
                     yield tx
-            except DatabaseError as fault:
-                if not _of_the_disk(fault):
-                    raise
-                self.healthy = False
-                raise in_words(fault, self.url) from fault
+            except Unavailable as fault:
+                if isinstance(fault.__cause__, DBAPIError):
+                    self.healthy = False
+                raise
             self.healthy = True
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one moment; for reading only.
+        """A connection that sees one moment; for reading only. Unavailable as in `begin`.
 
-        A file that cannot be read is told in words, as in `begin`; a server's faults stay as they
-        are, because whoever asks it connects anew.
+        Whoever asks again gets a fresh connection, as soon as the server is back.
         """
+        with self._in_words(), self.read.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
         try:
-            with self.read.begin() as connection:
-                yield connection
-        except DatabaseError as fault:
-            if not self.sqlite or not _of_the_disk(fault):
+            yield
+        except PoolTimeout as fault:
+            raise Unavailable("DATABASE_CROWDED") from fault
+        except DBAPIError as fault:
+            if not _of_the_disk(fault):
                 raise
             raise in_words(fault, self.url) from fault
+        except self._driver_error as fault:  # from a connection's own first statements
+            if self.sqlite:
+                raise
+            raise Unavailable("DATABASE_AWAY", url=self.url) from fault
 
     def close(self) -> None:
         """Give all connections back."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from protocol import wire
 from protocol.clock import Clock
@@ -248,9 +247,9 @@ class Replicator:
         try:
             self._read(message, group)
         except Unavailable as fault:
+            if fault.code == "DATABASE_AWAY":
+                raise  # all who speak are greeted anew when it is back
             self.fault = str(fault)  # our disk, not the message: who waits for us says it again
-        except (OperationalError, InterfaceError):
-            raise  # our database is away
         except TillmeshError as fault:
             self.refuse(message.topic, message.payload, fault)
         except Exception as fault:

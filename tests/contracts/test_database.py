@@ -1,17 +1,20 @@
 """A database that fails says so in words, before any money is taken."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+import protocol.node.database as database_module
 from protocol.errors import Unavailable
 from protocol.ids import NodeId
 from protocol.node.books import Books
 from protocol.node.database import PRAGMAS, Database, _connected
-from protocol.node.sqljournal import SqlJournal
+from protocol.node.sqljournal import SqlJournal, SqlRecords
 from tests.builders import EPOCHS, books_at, draft, received
 from tests.servers import postgres_server
 
@@ -133,6 +136,59 @@ def test_readers_do_not_wait_for_the_writer(shop: Books) -> None:
         shop.set_state(tx, "a", "1")
         with shop.database.reading() as c:
             assert shop.state(c, "a") == ""
+
+
+def test_a_reader_hears_in_words_that_its_server_stopped(open_database: OpenDatabase) -> None:
+    """Stopped in the middle of a read, away, starting: each has a code, and then it reads again."""
+    with postgres_server(durable=True) as server:
+        books = books_at(open_database(server.fresh_database()), "central")
+        _sell(books, "x")
+        with books.database.reading() as connection:
+            sold = SqlRecords(connection).head("shop/a").seq
+        reading = threading.Event()
+        faults: list[Exception] = []
+
+        def read_long() -> None:
+            try:
+                with books.database.reading() as connection:
+                    connection.exec_driver_sql("SELECT 1")
+                    reading.set()
+                    connection.exec_driver_sql("SELECT pg_sleep(600)")
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the test judges it
+                faults.append(fault)
+
+        reader = threading.Thread(target=read_long)
+        reader.start()
+        assert reading.wait(60)
+        server.stop()
+        reader.join(60)
+        assert [getattr(fault, "code", fault) for fault in faults] == ["DATABASE_AWAY"]
+        with pytest.raises(Unavailable, match="DATABASE_AWAY"), books.database.reading():
+            pass
+        server.start()
+        with books.database.reading() as connection:
+            assert SqlRecords(connection).head("shop/a").seq == sold
+        assert books.verify() == []
+
+
+def test_a_crowd_of_readers_is_turned_away_in_words(
+    database_url: str, open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "POOL_S", 0.2)
+    database = open_database(database_url)
+    with ExitStack() as crowd:
+
+        def crowd_in() -> None:
+            for _ in range(200):
+                crowd.enter_context(database.reading())
+
+        with pytest.raises(Unavailable) as caught:
+            crowd_in()
+        assert caught.value.code == "DATABASE_CROWDED"
+        assert "{" not in caught.value.sentence("zh")
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    assert database.healthy
 
 
 def test_a_server_that_is_away_is_named(open_database: OpenDatabase) -> None:

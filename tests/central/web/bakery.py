@@ -351,14 +351,14 @@ class Shop:
             self.sell(lines, at_ms, cashier=self.chance.choice(["lina", "chen"]))
 
 
-def open_office(folder: Path) -> HeadOffice:
-    """A head office in this folder, new or as it was left."""
+def open_office(folder: Path, url: str = "") -> HeadOffice:
+    """A head office in this folder, new or as it was left; `url` of another database."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         chain="bakery",
         name=Names(zh="麦香面包", en="Maixiang Bakery"),
         data_dir=folder,
-        database_url=f"sqlite:///{folder / 'central.db'}",
+        database_url=url or f"sqlite:///{folder / 'central.db'}",
         https=Https(port=8743),  # where machines would enrol
         mqtt=Mqtt(port=free_port()),  # where nobody listens
     )
