@@ -340,6 +340,8 @@ class Replicator:
             heads = {c.stream: c for c in hello.heads if self.side.accepts(peer, c.stream)}
             if self.side.returns_own:
                 self.sending.give_back(peer, heads.values(), connection)
+            else:
+                self.sending.offer_branches(peer, hello, connection)
             answer = [cursor_at(s, records.head(s), status="welcome") for s in heads]
             if self.side.returns_own:
                 epoch = self.books.journal.epoch

@@ -1,7 +1,8 @@
-"""After a fork: a shop gets back what stands on the side branches of its own journal.
+"""After a fork: whoever lacks what stands on the side branches of a shop's journal gets it back.
 
-Head office counts both branches, so the shop must hold both, or their stock never agrees. One
-batch at a time, the next one when the shop acknowledged the last, or again when it is overdue.
+Head office counts both branches, so the shop must hold both, or their stock never agrees; and a
+head office that was set back gets from the shop the branches that its backup lacks. One batch at a
+time, the next one when the peer acknowledged the last, or again when it is overdue.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,16 @@ class Returning:
 
     def __init__(self) -> None:
         self._returns: dict[tuple[str, str], _Return] = {}
+        self._offered: dict[tuple[str, str], str] = {}  # in which epoch of the peer
+
+    def offer(self, connection: Connection, peer: str, stream: str, *, epoch: str) -> None:
+        """Offer our own branches once to each epoch of a peer: it begins one when it is set back.
+
+        Nobody else may have them: the machine that wrote them may be gone.
+        """
+        if self._offered.get((peer, stream)) != epoch:
+            self._offered[peer, stream] = epoch
+            self.greet(connection, peer, stream)
 
     def greet(
         self, connection: Connection, peer: str, stream: str, *, on_main_line: bool = True

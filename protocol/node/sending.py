@@ -125,6 +125,11 @@ class Sending:
             if stream in told:
                 source.follower(peer).greet(told[stream], records)
 
+    def offer_branches(self, peer: str, hello: Hello, connection: Connection) -> None:
+        """Head office may have been set back: the branches of our own streams are here too."""
+        for stream, _ in self._sources_for(peer):
+            self._returning.offer(connection, peer, stream, epoch=hello.epoch)
+
     def give_back(self, peer: str, heads: Iterable[Cursor], connection: Connection) -> None:
         """A shop restored from a backup lacks its own newest events: we are its backup."""
         records = SqlRecords(connection)

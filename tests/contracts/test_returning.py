@@ -1,12 +1,15 @@
 """After a fork each machine of a shop gets back what it lacks of its own journal."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from protocol.journal import Position, Stored
 from protocol.node.books import Books
+from protocol.node.database import Database
 from protocol.node.returning import Returning
+from protocol.node.sqljournal import SqlRecords
 from protocol.wire import Batch, Cursor
-from tests.builders import EPOCHS, branch, make_batch, received
+from tests.builders import EPOCHS, books_at, branch, make_batch, received
 from tests.contracts.reading import kept
 
 S = "shop/a"
@@ -83,3 +86,36 @@ def test_without_a_fork_nothing_is_given_back(boot: Callable[[str, int], Books])
     with books.database.reading() as connection:
         returning.greet(connection, "a", S, on_main_line=False)
     assert _returned(books, returning) == []
+
+
+def test_a_shop_offers_its_branches_once_to_each_epoch_of_head_office(
+    boot: Callable[[str, int], Books],
+) -> None:
+    books = _forked(boot)
+    returning = Returning()
+    told = []
+    for epoch in (EPOCHS[0], EPOCHS[0], EPOCHS[1]):
+        with books.database.reading() as connection:
+            returning.offer(connection, "a", S, epoch=epoch)
+        told.append(_returned(books, returning))
+    assert told == [[LATER[-1].position.hash], [], [LATER[-1].position.hash]]
+
+
+def test_a_head_office_that_was_set_back_gets_the_branches_from_the_shop(
+    central: Books, tmp_path: Path
+) -> None:
+    """Its backup is older than the fork, and the machine that wrote the branch is gone."""
+    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
+    shop = _forked(lambda _, n: books_at(database, "a", EPOCHS[n]))
+    kept(central, TRUNK)
+    kept(central, [*MINE, *LATER], prev=TRUNK[-1].position.hash)
+    returning = Returning()
+    with shop.database.reading() as connection:
+        returning.offer(connection, "a", S, epoch=EPOCHS[0])
+        ((_, batch),) = returning.due(connection, 10_000, _make)
+    assert batch.last == COPY[-1].position.hash
+    kept(central, COPY, prev=batch.prev)
+    database.close()
+    with central.database.reading() as connection:
+        records = SqlRecords(connection)
+        assert all(records.find(S, e.position.hash) for e in (*MINE, *COPY, *LATER))

@@ -93,8 +93,8 @@ class Judge:
         return True
 
     def _gets_branches(self, own: str) -> bool:
-        """Does head office give this shop the branches that gave way, and still has them all?"""
-        return self.gives_branches_back and own in self.forked and "all" not in self.forked
+        """Do head office and this shop give each other the branches that gave way?"""
+        return self.gives_branches_back and own in self.forked
 
     def standing(self) -> str:
         lines = [f"faults {dict(self.faults)}", f"coming {self.coming}, spare {set(self.spare)}"]
