@@ -12,6 +12,7 @@ from edge import migrations
 from edge.baskets import Baskets
 from edge.catalogue import Catalogue
 from edge.checkout import Checkout, SalesFloor
+from edge.checkpoints import forget
 from edge.credentials import Credentials
 from edge.health import Health, Parts
 from edge.labelling import Labelling
@@ -230,6 +231,8 @@ def _wire(
     shifts = Shifts(node, people=people, baskets=baskets, printing=printing, papers=papers)
     numbering = Numbering(node)
     prover = Prover(node)
+    if prover.was_restored():
+        forget(books)
     floor = SalesFloor(
         node=node,
         catalogue=catalogue,

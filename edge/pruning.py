@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, literal, select
 
-from edge import checkpoints
+from edge.checkpoints import newest_older
 from edge.fetching import held_here, obtain
 from edge.node import ShopNode
 from edge.tables import pruned_document
@@ -137,24 +137,18 @@ def _limit(node: ShopNode, now: Reading) -> tuple[int, int]:
     """The last event that may go, and when head office said that it has it, by its clock."""
     keep_ms = node.settings.keep_days * DAY_MS
     with node.books.database.reading() as connection:
-        found = checkpoints.newest_older(
-            node.books,
-            connection,
-            node.stream,
-            before_ms=now.surely_past_ms - keep_ms,
-            central_key=node.settings.central_public_key,
-        )
+        found = newest_older(node, connection, by_ms=now.surely_past_ms - keep_ms)
         parted = connection.execute(
             select(func.min(fork.c.parent_seq)).where(fork.c.stream == node.stream)
         ).scalar()
         base = SqlRecords(connection).base(node.stream)
-    if found is None:
+    place = found.place(node.stream) if found else None
+    if found is None or place is None:
         raise Refusal("PRUNE_NOTHING", days=node.settings.keep_days)
-    place, held_ms = found
     limit = place.seq if parted is None else min(place.seq, int(parted))
     if limit <= base.seq:
         raise Refusal("PRUNE_NOTHING", days=node.settings.keep_days)
-    return limit, held_ms
+    return limit, found.ack.now
 
 
 def _check(node: ShopNode, seal: Seal, now: Reading, *, limit: int, held_ms: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edge import neighbours
-from edge.checkpoints import Checkpoints
+from edge.checkpoints import Noting
 from edge.credentials import Credentials
 from edge.node import ShopNode
 from protocol import wire
@@ -95,7 +95,7 @@ class Syncing:
         self._lacks = ""
         self._heads: dict[str, Manifest] = {}  # of the shared streams, as last told
         self._acked_seq = self._acked_before()
-        self._checkpoints = Checkpoints(node)
+        self._noting = Noting(node)
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
         self.replicator = Replicator(
             self._side(),
@@ -209,13 +209,13 @@ class Syncing:
     def _acked(self, _peer: str, ack: Ack) -> None:
         fresh = time.monotonic() - self._central_seen >= CENTRAL_SILENT_S
         self._heard()
+        self._noting.heard(ack)
         for cursor in ack.cursors:
             if cursor.stream == self._stream and cursor.status != "refused":
                 with self._books.database.reading() as connection:
                     ours = SqlRecords(connection).hash_at(self._stream, cursor.upto)
                 if ours == cursor.hash:
                     self._acked_seq = cursor.upto
-                    self._checkpoints.acked(ack)
                     self.welcomed.set()
                     if not self._tended:
                         self._renew_at = 0.0  # it hears us: what is due is asked now

@@ -22,6 +22,7 @@ KINDS = (
     "version",
     "central",
 )
+BACKUPS_MS = 40_000  # an operator restores none of head office that is older
 DOWN = ["all", "zone/z", *map(to_stream, SHOPS)]
 
 
@@ -34,6 +35,7 @@ class Faults:
         self.node_faults: Counter[str] = Counter()  # the headline: what befell machines
         self.kinds = {k: self.rng.choice([0.2, 1, 3]) for k in KINDS}
         self.backups: dict[str, object] = {}
+        self._backed_up_ms = 0  # head office's
         self.spare: dict[str, object] = {}  # shop -> the other machine with its name
         self.busy: dict[str, int] = {}  # node -> until when its disk is slow
         self.perhaps: dict[str, set[str]] = {s: set() for s in SHOPS}  # on a lost disk
@@ -81,10 +83,12 @@ class Faults:
             self._restore(shop)
         if CENTRAL in self.off:
             return
-        if self.chance(0.02, "central") and CENTRAL in self.backups:
+        young = self.now_ms - self._backed_up_ms < BACKUPS_MS
+        if self.chance(0.02, "central") and CENTRAL in self.backups and young:
             self._restore_central()
         else:
             self.backups[CENTRAL] = self.nodes[CENTRAL].store.backup()
+            self._backed_up_ms = self.now_ms
 
     # -- network ----------------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ class Faults:
         how = self.rng.choice(["up", "down", "both"])
         self.node_fault(f"partition {how}")
         self._cut[shop] = how
-        lasts_ms = self.rng.choice([2_000, 15_000, 60_000])
+        lasts_ms = self.rng.choice([2_000, 15_000, 60_000, 90_000])
 
         def heal() -> None:
             self._cut.pop(shop, None)
@@ -171,6 +175,8 @@ class Faults:
         if node.store.head(own) != last:  # `last-head` stands beside the database
             with node.store.begin() as tx:
                 tx.set_state("generation", str(generation + 1))
+                tx.set_state("checkpoints", "")
+            node.forget()
         self.off.add(shop)
         back_ms = self.rng.uniform(500, 5_000)
         self.at(back_ms, lambda: self.power_on(shop))

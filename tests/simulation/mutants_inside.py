@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 
+from protocol import checkpoints, codec, folds, journal, replication, trustedclock
 from protocol import events as ev
-from protocol import folds, journal, replication, trustedclock
 from protocol.clock import ClockState, Reading
 from protocol.codec import Draft
 from protocol.journal import Position, Stored
@@ -91,6 +91,53 @@ def pruned_before_it_was_sent(_: pytest.MonkeyPatch) -> Arguments:
                 self.store.prune(own, self.store.head(own))
 
     return {"make_node": Tidy}
+
+
+@mutant
+def pruned_by_the_age_of_events(_: pytest.MonkeyPatch) -> Arguments:
+    """What is old goes, though head office has it since a moment ago: its backups have not."""
+
+    class Literal(Node):
+        def limit(self, now: Reading) -> tuple[int, int] | None:
+            own, acked = f"shop/{self.name}", self.acked()
+            old = [
+                e.position.seq
+                for e in self.store.line(own, 0, acked.seq)
+                if codec.decode(e.data).ts <= now.surely_past_ms - nodes.KEEPS_MS
+            ]
+            return (old[-1], 0) if old else None
+
+    return {"make_node": Literal}
+
+
+@mutant
+def checkpoints_outlive_a_set_back(patch: pytest.MonkeyPatch) -> Arguments:
+    """Head office was set back and refilled: that it had it once before counts."""
+    real = checkpoints.Checkpoints._heard
+
+    def heard(self: checkpoints.Checkpoints, *said: object) -> bool:
+        before = list(self.kept)
+        changed = real(self, *said)  # type: ignore[arg-type]
+        self.kept = [*before, *(c for c in self.kept if c not in before)]
+        return changed
+
+    patch.setattr(checkpoints.Checkpoints, "_heard", heard)
+    return {}
+
+
+@mutant
+def retreats_below_what_is_held(patch: pytest.MonkeyPatch) -> Arguments:
+    """A follower on another branch is offered an epoch whose beginning was pruned."""
+
+    class Boastful(ListStore):
+        def epoch_parent_seq(self, stream: str, seq: int) -> int:
+            return self.true_epoch_parent_seq(stream, seq)
+
+    def start(self: replication.Sender, seq: int, records: ListStore) -> int:
+        return records.epoch_parent_seq(self.stream, seq) if seq else 0
+
+    patch.setattr(replication.Sender, "_epoch_start", start)
+    return {"make_store": Boastful}
 
 
 # -- transactions -------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from protocol import wire
-from protocol.clock import Clock
+from protocol.checkpoints import Checkpoint, Checkpoints
+from protocol.clock import Clock, Reading
 from protocol.codec import Draft, body_of, decode
 from protocol.errors import Corrupt
 from protocol.events import Event
@@ -24,8 +25,9 @@ TOPICS = Topics("sim")
 GREET_AGAIN_MS = 2_000
 GAP_QUIET_MS = 500
 BATCH_EVENTS = 12  # small, so that windows and batches matter
-CHECKPOINT_MS = 10_000  # how often a shop notes what head office holds
-KEEPS_MS = 90_000  # a shop prunes only what head office has held for longer; its backups are newer
+CHECKPOINT_MS = 5_000  # how often a shop notes what head office holds
+KEEPS_MS = 45_000  # a shop prunes only what head office has held for longer; its backups are newer
+PRUNE_MS = 5_000  # how often it looks
 
 
 def sign_as(node: str) -> Callable[[bytes], str]:
@@ -63,6 +65,7 @@ class Node:
         self.pruned = 0
         self.on_kept: Callable[[Node, Sequence[Stored]], None] = lambda *_: None
         self.crash_in_keep: Callable[[], str] = lambda: ""
+        self.snapshot: Callable[[int], tuple[Position, int] | None] = lambda _: None
         self._send = send
         self._random_hex = random_hex
         self.forget()
@@ -74,7 +77,8 @@ class Node:
         self._sessions = Sessions(take_turns=not self.central)
         self._gaps: dict[str, tuple[Position, int]] = {}
         self._hello_ms = 0
-        self._checkpoints: list[tuple[int, Position]] = []
+        self._looked_ms = 0
+        self._notes = Checkpoints(shop_stream(self.name), CHECKPOINT_MS, self._noted())
         self.inbox: list[tuple[str, bytes]] = []
 
     # -- who is who -------------------------------------------------------------------------
@@ -206,6 +210,8 @@ class Node:
         self._check(ack, peer)
         if ack.sess != self.session:
             return
+        if not self.central:
+            self._note(ack)
         shared = dict(self._sources_for(peer))
         for cursor in ack.cursors:
             if cursor.stream not in self.sources and cursor.stream not in shared:
@@ -338,13 +344,14 @@ class Node:
         return True
 
     def _cut(self, stream: str, after_seq: int, now_ms: int) -> Batch | None:
-        after_seq = max(after_seq, self.store.low(stream))  # pruned: the other side has it
         rows = self.store.line(stream, max(0, after_seq - 1), BATCH_EVENTS + 2)
         previous = ORIGIN
-        if after_seq:
-            if not rows or rows[0].position.seq != after_seq:
-                return None
+        if after_seq and rows and rows[0].position.seq == after_seq:
             previous = rows.pop(0).position
+        elif after_seq:
+            previous = self.store.base(stream)
+            if previous.seq != after_seq:
+                return None
         events = cut(rows, events_max=BATCH_EVENTS, bytes_max=wire.BATCH_BYTES_MAX)
         if not events:
             return None
@@ -379,13 +386,43 @@ class Node:
 
     # -- forgetting -------------------------------------------------------------------------
 
-    def prune(self, now_ms: int) -> None:
-        """A shop forgets the bytes of what head office has long acknowledged."""
-        if self.central:
-            return
+    def _noted(self) -> list[Checkpoint]:
+        text = self.store.state("checkpoints")
+        return msgspec.json.decode(text, type=list[Checkpoint]) if text else []
+
+    def _note(self, ack: Ack) -> None:
+        """As `edge.checkpoints` does."""
+        own, now = shop_stream(self.name), self.clock.read()
+        changed = self._notes.heard(
+            ack,
+            lambda seq: self.store.hash_at(own, seq),
+            trusted_ms=now.at_ms if now.state.trusted else None,
+        )
+        if changed and not self.store.full:
+            with self.store.begin() as tx:
+                tx.set_state("checkpoints", msgspec.json.encode(self._notes.kept).decode())
+
+    def limit(self, now: Reading) -> tuple[int, int] | None:
+        """The last event that may go, and when head office said that it has it."""
         own = shop_stream(self.name)
-        acked, notes = self.acked(), self._checkpoints
-        if acked != ORIGIN and (not notes or now_ms - notes[-1][0] >= CHECKPOINT_MS):
-            notes.append((now_ms, acked))
-        while notes and now_ms - notes[0][0] > KEEPS_MS:
-            self.pruned += self.store.prune(own, notes.pop(0)[1])
+        found = self._notes.newest(
+            lambda seq: self.store.hash_at(own, seq), noted_by_ms=now.surely_past_ms - KEEPS_MS
+        )
+        place = found.place(own) if found else None
+        return (place.seq, found.ack.now) if found and place else None
+
+    def prune(self, now_ms: int) -> None:
+        """A shop forgets what head office has long held: as `edge.pruning` does."""
+        now = self.clock.read()
+        if self.central or now_ms - self._looked_ms < PRUNE_MS or not now.state.trusted:
+            return
+        self._looked_ms = now_ms
+        limit, own = self.limit(now), shop_stream(self.name)
+        sealed = self.snapshot(min(limit[0], self.store.parted(own))) if limit else None
+        if limit is None or sealed is None or self.store.full:
+            return
+        place, sealed_ms = sealed
+        held = self.store.hash_at(own, place.seq) == place.hash
+        if place.seq > self.store.low(own) and held and sealed_ms - limit[1] >= KEEPS_MS:
+            with self.store.begin() as tx:
+                self.pruned += tx.prune(own, place)

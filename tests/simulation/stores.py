@@ -44,6 +44,7 @@ class _Tree:
         self.branch: dict[str, int] = {}
         self.children: dict[str, list[str]] = defaultdict(list)
         self.ids: set[str] = set()
+        self.parted = 2**53  # no fork begins before it
         self.pruned = 0  # up to this sequence of the main line the bytes are gone
         self.copies = 0  # events that were stored though they stood here already
 
@@ -100,7 +101,8 @@ class Tables:
         return ({k: v for k, v in self.sums.items() if v}, self.rows, self.parked)
 
 
-Op = tuple[str, Accepted | str]  # what was kept, or a small fact: ("=name", value)
+# What was kept, a small fact ("=name", value), or up to where a stream was pruned.
+Op = tuple[str, Accepted | str | Position]
 
 
 class ListStore(Faulty):
@@ -180,9 +182,11 @@ class ListStore(Faulty):
 
     def find(self, stream: str, event_hash: str) -> Position | None:
         event = self._trees[stream].events.get(event_hash)
-        return event.position if event else None
+        return event.position if event and event.position.seq >= self.low(stream) else None
 
     def has_child(self, stream: str, position: Position) -> bool:
+        if position.seq < self.low(stream):
+            return False
         return bool(self._trees[stream].children.get(position.hash))
 
     def taken(self, stream: str, position: Position) -> bool:
@@ -195,24 +199,40 @@ class ListStore(Faulty):
 
     def hash_at(self, stream: str, seq: int) -> str | None:
         main = self._trees[stream].main
-        return main[seq - 1].position.hash if 0 < seq <= len(main) else None
+        held = max(1, self.low(stream)) <= seq <= len(main)
+        return main[seq - 1].position.hash if held else None
 
     def epoch_parent_seq(self, stream: str, seq: int) -> int:
+        """As far as is held: what is gone is held by the other side."""
+        return max(self.true_epoch_parent_seq(stream, seq), self.low(stream))
+
+    def true_epoch_parent_seq(self, stream: str, seq: int) -> int:
         main = self._trees[stream].main
         seq = min(seq, len(main))
         epoch = main[seq - 1].position.epoch if seq else ""
         while seq and main[seq - 1].position.epoch == epoch:
             seq -= 1
-        return max(seq, self._trees[stream].pruned)  # what is gone is held by the other side
+        return seq
 
     def line(self, stream: str, after_seq: int, limit: int) -> list[Stored]:
-        """The last pruned event stays as the anchor that the next one follows."""
+        """What is held of the main line."""
         tree = self._trees[stream]
-        return tree.main[max(after_seq, tree.pruned - 1) : after_seq + limit]
+        return tree.main[max(after_seq, tree.pruned) : after_seq + limit]
 
     def low(self, stream: str) -> int:
         """Up to here the bytes of the main line are gone."""
         return self._trees[stream].pruned
+
+    def base(self, stream: str) -> Position:
+        """The place that the first held event follows."""
+        tree = self._trees[stream]
+        return tree.main[tree.pruned - 1].position if tree.pruned else ORIGIN
+
+    def parted(self, stream: str) -> int:
+        """Where the first fork begins; far away when there is none."""
+        return self._trees[stream].parted
+
+    # -- for whoever looks on, who knows what was pruned too ------------------------------------
 
     def everything(self, stream: str) -> list[Stored]:
         tree = self._trees[stream]
@@ -303,19 +323,20 @@ class ListStore(Faulty):
 
     def prune(self, stream: str, upto: Position) -> int:
         """Forget the bytes of the main line up to here; returns how many events."""
-        tree = self._trees[stream]
-        if tree.pruned >= upto.seq or self.hash_at(stream, upto.seq) != upto.hash:
-            return 0
-        before, tree.pruned = tree.pruned, upto.seq
-        return upto.seq - before
+        before = self.low(stream)
+        self._apply(stream, upto)
+        return self.low(stream) - before
 
-    def _apply(self, stream: str, verdict: Accepted | str) -> None:
+    def _apply(self, stream: str, verdict: Accepted | str | Position) -> None:
         """As `SqlJournal.keep`: both stay, the newest incarnation is a follower's main line."""
         self._ops.append((stream, verdict))
         if isinstance(verdict, str):
             self._state[stream[1:]] = verdict
             return
         tree = self._trees[stream]
+        if isinstance(verdict, Position):
+            tree.pruned = max(tree.pruned, verdict.seq)
+            return
         branch = 0
         if verdict.parent != tree.head():
             branch = self._branch_for(stream, tree, verdict)
@@ -328,6 +349,7 @@ class ListStore(Faulty):
         if on and not verdict.fork:
             return on
         side = max(tree.branch.values(), default=0) + 1
+        tree.parted = min(tree.parted, verdict.parent.seq)
         ours = stream_owner(stream) == self.node and not self.flips_own_line
         late = decode(verdict.events[0].data).type != EpochStarted.__name__
         if on or ours or (late and not self.flips_own_line):

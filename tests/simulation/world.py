@@ -15,7 +15,7 @@ from pathlib import Path
 from protocol.codec import body_of, decode
 from protocol.events import Event, TransferForwarded
 from protocol.ids import CENTRAL, shop_stream
-from protocol.journal import ORIGIN, Stored
+from protocol.journal import ORIGIN, Position, Stored
 from tests.simulation.broker import Broker
 from tests.simulation.business import arrival, head_office_event, shop_event
 from tests.simulation.clocks import SimClock
@@ -95,8 +95,17 @@ class World(Broker, Faults, Judge):
             shops=SHOPS,
         )
         node.on_kept = self._noticed
+        node.snapshot = lambda upto: self._sealed(name, upto)
         node.crash_in_keep = lambda: self._crash_in_keep(name)
         return node
+
+    def _sealed(self, shop: str, upto: int) -> tuple[Position, int] | None:
+        """What head office's snapshot says over HTTPS: the shop's place there, and the time."""
+        if CENTRAL in self.off or shop in self.off or shop in self._cut or upto < 1:
+            return None
+        held, own = self.nodes[CENTRAL].store, shop_stream(shop)
+        found = held.line(own, min(upto, held.parted(own)) - 1, 1)
+        return (found[0].position, self.now_ms) if found else None
 
     def _crash_in_keep(self, name: str) -> str:
         if not self.chance(0.004, "kill"):
