@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -111,7 +111,7 @@ class Authority:
             good = found.is_signature_valid
             names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             key = found.public_key()
-        except (ValueError, TypeError, UnicodeEncodeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
             raise Refusal("CSR_WRONG", detail="it is no readable PEM request") from None
         if not good:
             raise Refusal("CSR_WRONG", detail="its own signature does not fit")

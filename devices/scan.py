@@ -318,7 +318,10 @@ def _keys(digits: str) -> list[str]:
 
 
 def _digital_link(text: str) -> Scan:
-    link = biip.parse(text).gs1_digital_link_uri
+    try:
+        link = biip.parse(text).gs1_digital_link_uri
+    except ValueError:  # from urlsplit: "http://[" is no address at all
+        link = None
     if link is None:
         return Unknown(text, "SCAN_FOREIGN_LINK", {"text": text[:40]})
     return _elements(text, link.element_strings)

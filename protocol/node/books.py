@@ -24,7 +24,7 @@ from protocol.journal import Placed, Stored
 from protocol.node.database import Database
 from protocol.node.partitioning import partition
 from protocol.node.projecting import Fold, empty_read_tables, park, project, shelf_proof
-from protocol.node.snapshots import Seal, file_of, load_tables, read_tail, set_base
+from protocol.node.snapshots import Seal, check_file, file_of, load_tables, read_tail, set_base
 from protocol.node.sqljournal import Recorded, SqlJournal, set_head, upsert, walk
 from protocol.node.tables import (
     READ_VERSION,
@@ -215,7 +215,9 @@ class Books:
             return {}
         if seal.read_version != READ_VERSION:
             raise Refusal("SNAPSHOT_VERSION", found=seal.read_version, wanted=READ_VERSION)
-        load_tables(tx, file_of(self.path, seal))
+        file = file_of(self.path, seal)
+        check_file(file, seal)  # what it says can be read nowhere else
+        load_tables(tx, file)
         return {stream: at.seq for stream, at in seal.positions.items()}
 
     def begin_at(self, tx: Connection, seal: Seal, streams: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ node that starts from one keeps it: a rebuild starts there, `verify` starts at t
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy.exc import OperationalError, StatementError
 
 from protocol.errors import Corrupt, Refusal, Unavailable, define
 from protocol.journal import Position, Stored
@@ -116,7 +118,11 @@ def file_digest(path: Path) -> str:
 
 def check_file(path: Path, seal: Seal) -> None:
     """SNAPSHOT_DAMAGED unless the file is the sealed one."""
-    if file_digest(path) != seal.sha256:
+    try:
+        found = file_digest(path)
+    except FileNotFoundError:
+        raise Unavailable("SNAPSHOT_MISSING", path=str(path)) from None
+    if found != seal.sha256:
         raise Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail="its bytes are others")
 
 
@@ -167,6 +173,9 @@ def rows_of(connection: Connection, table: Table, keys: Iterable[Any]) -> Iterab
 # -- reading ------------------------------------------------------------------------------------
 
 
+_Event = tuple[int, str, int, str, str]  # sequence, epoch, branch, hash, bytes as text
+
+
 class _Line(msgspec.Struct):
     table: str = ""
     rows: list[list[Any]] = []
@@ -181,8 +190,12 @@ def _lines(path: Path) -> Iterator[_Line]:
                 yield decoder.decode(line)
     except FileNotFoundError:
         raise Unavailable("SNAPSHOT_MISSING", path=str(path)) from None
-    except (OSError, EOFError, ValueError) as fault:
-        raise Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail=str(fault)[:100]) from fault
+    except (OSError, EOFError, ValueError, zlib.error) as fault:
+        raise _damaged(path, fault) from fault
+
+
+def _damaged(path: Path, fault: Exception) -> Corrupt:
+    return Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail=str(fault)[:100])
 
 
 def load_tables(tx: Connection, path: Path) -> None:
@@ -194,7 +207,14 @@ def load_tables(tx: Connection, path: Path) -> None:
         if table is None:
             raise Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail="an unknown table")
         names = [c.name for c in table.columns]
-        tx.execute(insert(table), [dict(zip(names, row, strict=True)) for row in line.rows])
+        try:
+            rows = [dict(zip(names, row, strict=True)) for row in line.rows]
+            if rows:
+                tx.execute(insert(table), rows)
+        except (ValueError, OverflowError, StatementError) as fault:
+            if isinstance(fault, OperationalError):
+                raise  # the disk's fault, not the file's
+            raise _damaged(path, fault) from fault
 
 
 def read_tail(path: Path, stream: str) -> Iterator[list[tuple[Stored, int]]]:
@@ -202,7 +222,10 @@ def read_tail(path: Path, stream: str) -> Iterator[list[tuple[Stored, int]]]:
     chunk: list[tuple[Stored, int]] = []
     for line in _lines(path):
         if line.event:
-            seq, epoch, branch, hash_, data = line.event
+            try:
+                seq, epoch, branch, hash_, data = msgspec.convert(line.event, _Event)
+            except ValueError as fault:
+                raise _damaged(path, fault) from fault
             stored = Stored(stream, Position(epoch, seq, hash_), data.encode())
             chunk.append((stored, branch))
         if len(chunk) >= CHUNK:

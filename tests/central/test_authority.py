@@ -1,5 +1,6 @@
 """The chain's own authority: what it signs, what it refuses, what it takes back."""
 
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 
@@ -106,6 +107,15 @@ def _forged() -> str:
     return x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM).decode()
 
 
+def _altered(before: bytes, after: bytes) -> str:
+    """A good request with some of its bytes replaced; its own signature fits no longer."""
+    der = x509.load_pem_x509_csr(make_csr(KEY, "S1").encode()).public_bytes(Encoding.DER)
+    assert before in der
+    text = b64encode(der.replace(before, after, 1)).decode()
+    lines = "\n".join(text[n : n + 64] for n in range(0, len(text), 64))
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{lines}\n-----END CERTIFICATE REQUEST-----\n"
+
+
 TWO = x509.Name(
     [
         x509.NameAttribute(NameOID.COMMON_NAME, "S1"),
@@ -120,6 +130,10 @@ BAD = {
     "a weak key": lambda: _other(named("S1"), rsa.generate_private_key(65537, 2048)),
     "another curve": lambda: _other(named("S1"), ec.generate_private_key(ec.SECP384R1())),
     "another one's key": _forged,
+    "a curve that nobody knows": lambda: _altered(
+        bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030177")
+    ),
+    "a version that nobody knows": lambda: _altered(b"\x02\x01\x00", b"\x02\x01\x07"),
     "nothing": lambda: "",
     "garbage": lambda: (
         "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"

@@ -75,6 +75,11 @@ def test_anything_has_a_meaning_or_a_reason(raw, tender):
         assert tender
 
 
+@pytest.mark.parametrize("text", ["http://[", "https://a]b/01/06901028075831", "http://[::1/01/1"])
+def test_an_address_that_is_none_is_a_foreign_link(text):
+    assert read(text).code == "SCAN_FOREIGN_LINK"
+
+
 @given(st.binary(max_size=80))
 def test_noise_from_a_cable(noise):
     read(noise.decode("latin-1"), prefixes=PREFIXES)

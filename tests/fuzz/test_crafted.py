@@ -30,7 +30,7 @@ from tests.simulation.words import SHOPS
 
 EXAMPLES = 500
 EXAMPLES_AT_NIGHT = 10_000
-RUNS_AT_NIGHT = 1_000_000
+RUNS_AT_NIGHT = {"wire": 1_000_000, "promotions": 1_000_000, "files": 200_000}
 HONEST = "b"
 HONEST_EVERY = 25
 
@@ -132,10 +132,10 @@ def test_ten_thousand_crafted_messages_harm_nobody(office: Office) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("target", ["wire", "promotions"])
+@pytest.mark.parametrize("target", RUNS_AT_NIGHT)
 def test_a_million_inputs_led_by_coverage(target: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.fuzz.{target}", f"-runs={RUNS_AT_NIGHT}"],
+        [sys.executable, "-m", f"tests.fuzz.{target}", f"-runs={RUNS_AT_NIGHT[target]}"],
         cwd=Path(__file__).parents[2],
         env={**os.environ},
         capture_output=True,

@@ -18,6 +18,7 @@ from protocol.ledger import shelf
 from protocol.node.books import Books
 from protocol.node.proving import read_digests
 from protocol.node.signing import load_key, make_key
+from protocol.node.snapshots import file_of
 from protocol.node.tables import stream_base
 from tests.edge.shop_builder import build
 from tests.journeys.rogues import House, count_of, head_of, house, on_hand, until
@@ -210,6 +211,12 @@ def test_a_broken_line_goes_on_and_an_altered_file_is_refused(place: House) -> N
     assert fetch(settings, load_key(settings.key_path), books).events > 0
     with books.database.reading() as connection:
         assert connection.execute(stream_base.select()).first() is not None
+    base = file_of(books.path, seal)
+    base.write_bytes(altered)
+    with pytest.raises(Corrupt, match="SNAPSHOT_DAMAGED"):
+        books.rebuild()  # what it says stands nowhere else
+    base.write_bytes(whole)
+    assert books.rebuild() > 0
     books.database.close()
 
 
