@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -36,6 +36,7 @@ from central.settings import (
 )
 from central.sharing import INGEST, Duty
 from central.stores import Store
+from central.upkeep import Upkeep
 from protocol.errors import Refusal, TillmeshError, Unavailable, define
 from protocol.ledger import shelf
 from protocol.node import logs
@@ -43,9 +44,6 @@ from protocol.node.database import file_in_words
 from protocol.node.signing import make_key
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.verifying import Fault
-
-if TYPE_CHECKING:
-    from central.web.machines import MachineServer
 
 OPERATOR: Final = "operator"
 DEFAULT: Final = "central.toml"
@@ -245,13 +243,11 @@ def run(path: Path, *, pages: bool, port: int) -> None:
 
 def _serve(settings: Settings, path: Path, part: Part) -> None:
     from central.web import create_app  # noqa: PLC0415 - only this command needs the pages
-    from central.web.machines import MachineServer  # noqa: PLC0415
     from central.web.serving import Server  # noqa: PLC0415
 
     office = compose(settings)
-    http, https = office.settings.http, office.settings.https
+    http = office.settings.http
     server = Server(create_app(office), http.host, http.port)
-    machines = MachineServer(office) if https.port and part == "all" else None
     taking = Duty(office.books.database, INGEST)
     if part == "all" and not taking():
         office.books.database.close()
@@ -266,36 +262,53 @@ def _serve(settings: Settings, path: Path, part: Part) -> None:
         raise Unavailable(
             "PORT_IN_USE", host=http.host, port=http.port, detail=fault.strerror or str(fault)
         ) from None
-    if machines:
-        _serve_machines(machines, office)
+    upkeep = _upkeep(office, path, part)
+    office.evicting.mine = lambda: upkeep.mine
     office.start(part)
-    chores = chores_of(settings, path)
-    if part == "all":
-        chores.start()
+    if part == "all" or not office.books.database.sqlite:  # there one process does it all
+        upkeep.start()
     click.echo(f"head office of {office.settings.chain}: http://{http.host}:{server.port}")
     if doctoring.broker_fault(office.settings):
         click.echo(doctoring.broker_sentence(office.settings, language()), err=True)
     stopping.wait()
     click.echo("stopping")
-    if part == "all":
-        chores.stop()
-    if machines:
-        machines.stop()
+    upkeep.stop()
     server.stop()
     office.stop()
     taking.close()
 
 
-def _serve_machines(machines: "MachineServer", office: HeadOffice) -> None:
+def _upkeep(office: HeadOffice, path: Path, part: Part) -> Upkeep:
+    """What one process does for all: the machines' port, backups; begun when it may be."""
+    from central.web.machines import MachineServer  # noqa: PLC0415
+
     https = office.settings.https
-    try:
-        machines.start()
-    except OSError as fault:
-        office.books.database.close()
-        raise Unavailable(
-            "HTTPS_PORT_IN_USE", host=https.host, port=https.port, detail=str(fault)
-        ) from None
-    click.echo(f"machines of shops enrol at {office.settings.https_url}")
+
+    def begin() -> Callable[[], None]:
+        machines = MachineServer(office) if https.port else None
+        if machines:
+            machines.start()
+            click.echo(f"machines of shops enrol at {office.settings.https_url}")
+        chores = chores_of(office.settings, path)
+        chores.start()
+
+        def end() -> None:
+            chores.stop()
+            if machines:
+                machines.stop()
+
+        return end
+
+    upkeep = Upkeep(office.books.database, begin)
+    if part == "all":
+        try:
+            upkeep.look()
+        except OSError as fault:
+            office.books.database.close()
+            raise Unavailable(
+                "HTTPS_PORT_IN_USE", host=https.host, port=https.port, detail=str(fault)
+            ) from None
+    return upkeep
 
 
 @main.command()

@@ -120,8 +120,8 @@ class HeadOffice:
             self.syncing.start()
         if part != "ingest":
             self.repricing.start()
+            self.evicting.start()
         self.overhearing.start()
-        self.evicting.start()
 
     def stop(self) -> None:
         """End them, and close the database."""

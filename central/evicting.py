@@ -40,6 +40,7 @@ class Evicting:
         self._settings = settings
         self._clock = clock
         self._authority = authority
+        self.mine: Callable[[], bool] = lambda: True  # one of several processes does it
         self._until: dict[str, float] = {}
         self._guard = threading.Lock()
         self._wake = threading.Event()
@@ -79,7 +80,7 @@ class Evicting:
     def _run(self) -> None:
         while not self._stopping.is_set():
             nodes = self._due()
-            for node in nodes:
+            for node in nodes if self.mine() else ():
                 with contextlib.suppress(OSError):
                     self.evict(node)
             self._wake.wait(AGAIN_S if nodes else None)

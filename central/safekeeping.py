@@ -15,7 +15,7 @@ from central.backupstatus import BackupStatus, guarded, note, read_status
 from central.settings import Settings, load
 from protocol.errors import TillmeshError, Unavailable, define
 from protocol.node import backups
-from protocol.node.chores import Chores
+from protocol.node.chores import FIRST_S, Chores
 from protocol.node.ntpclock import wall_ms
 from protocol.node.proving import Proof
 from protocol.node.vault import backups_in, make_backup_key
@@ -80,9 +80,9 @@ def held_alone(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def chores_of(settings: Settings, path: Path) -> Chores:
-    """What head office does by itself."""
-    chores = Chores()
+def chores_of(settings: Settings, path: Path, *, first_s: float = FIRST_S) -> Chores:
+    """What head office does by itself, the first of it so long after the start."""
+    chores = Chores(first_s=first_s)
     folder = settings.backup_dir
     if folder is not None and settings.backup_key is not None:
 

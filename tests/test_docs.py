@@ -162,9 +162,14 @@ def test_the_made_pages_are_those_that_the_code_makes() -> None:
 
 
 def test_every_alarm_is_explained_to_operators() -> None:
-    source = text_of("central/alarms.py") + text_of("central/clockalarms.py")
-    codes = {c for c in re.findall(r'"(ALARM_[A-Z_]+)"', source) if not c.endswith("_DO")}
+    """Each has a row in the guide: what it means, what to do; and a sentence that says so."""
+    made = reference()
+    made.load_all()
+    codes = {c for c in made.SENTENCES if c.startswith("ALARM_") and not c.endswith("_DO")}
+    assert {f"{code}_DO" for code in codes} <= made.SENTENCES.keys()
     for page in ("docs/operations.md", "docs/operations.zh.md"):
+        rows = re.findall(r"^\| `(ALARM_\w+)` \| [^|]+ \| [^|]+ \|$", text_of(page), re.MULTILINE)
+        assert sorted(rows) == sorted(codes)
         assert set(re.findall(r"`(ALARM_\w+)`", text_of(page))) == codes
 
 

@@ -36,8 +36,9 @@ class WiredShop:
         self.key: NodeKey = make_key(folder / f"{store}.key")
         self.books = books_at(Database(f"sqlite:///{folder}/{store}.db"), store, f"{store:a<16}")
         self.count = 0
+        self._broker = broker
         topics = Topics(CHAIN)
-        side = Side(
+        self._side = Side(
             node=store,
             topics=topics,
             subscriptions=topics.for_store(store, "z", "g"),
@@ -52,7 +53,19 @@ class WiredShop:
             follows=lambda: [ALL, zone_stream("z"), to_stream(store)],
             hears=lambda topic: topic.branch != "grp" and topic.leaf != "clock",
         )
-        self.wire = Replicator(side, broker, books=self.books, key=self.key, clock=StillClock())
+        self.wire = self._wired()
+
+    def _wired(self) -> Replicator:
+        return Replicator(
+            self._side, self._broker, books=self.books, key=self.key, clock=StillClock()
+        )
+
+    def rewire(self, key: NodeKey) -> None:
+        """The same books, with a new key."""
+        self.wire.stop()
+        self.key = key
+        self.wire = self._wired()
+        self.wire.start()
 
     def sell(self, count: int) -> None:
         for _ in range(count):
