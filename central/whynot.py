@@ -5,7 +5,6 @@ checklist that people go through: time, group, cache, clock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,13 +25,13 @@ from promotions.scope import Selector
 from promotions.trace import Outcome
 from promotions.window import DAYS, FAR_MS, Window
 from promotions.wording import explain
+from protocol.clock import calendar
 from protocol.codec import body_of, decode
 from protocol.errors import Corrupt
 from protocol.events import PromotionPublished, PromotionWithdrawn, RulesInForce, SaleLine
 from protocol.ids import ALL, shop_stream
 from protocol.node.tables import READ, journal
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 OFFSET_MS: Final = 5_000  # a clock this far from head office's is worth a look
 OK, BAD, LOOK, IDLE = "ok", "bad", "warn", "idle"
 
@@ -337,8 +336,7 @@ def _had_it_been(
 
 
 def _local(at_ms: int, window: Window) -> str:
-    at = (EPOCH + timedelta(milliseconds=at_ms)).astimezone(window.zone)
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"{calendar(at_ms).astimezone(window.zone):%Y-%m-%d %H:%M:%S}"
 
 
 def _hours(rule: Rule) -> str:

@@ -1,7 +1,7 @@
 """A basket priced: promotions over its lines, tax inside the total, views for the page."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,11 +12,10 @@ from edge.till import BasketLine, BasketState, products
 from promotions import basket as shape
 from promotions.engine import PricedBasket, price
 from promotions.ruleset import RuleSet
-from protocol.clock import MINUTE_MS, Reading
+from protocol.clock import MINUTE_MS, Reading, calendar
 from protocol.events import TaxPart
 from protocol.money import half_up, share_out
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FOLD_MINUTES_MAX: Final = 180
 
 
@@ -103,7 +102,7 @@ def taxes(
 
 def local_time(at_ms: int, tz: str) -> datetime:
     """An instant on the shop's wall."""
-    return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(tz))
+    return calendar(at_ms).astimezone(ZoneInfo(tz))
 
 
 def business_date(at_ms: int, tz: str, day_starts: str) -> str:

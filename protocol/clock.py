@@ -5,6 +5,7 @@ The ground never asks the time. `protocol.node.ntpclock` asks, `protocol.timesou
 one.
 """
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -14,7 +15,18 @@ SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+CALENDAR_END_MS: Final = 253_402_128_000_000  # two days before 10000: every zone has a date there
 DRIFT_PPM: Final = 100  # growth of the uncertainty between two checks (devices.md, section 6)
+
+
+def calendar(at_ms: int) -> datetime:
+    """An instant in UTC, for people to read.
+
+    A wrong clock, or a rogue, may date an event beyond what a calendar holds: it is shown at the
+    end of that, so that no page falls over somebody else's time.
+    """
+    return EPOCH + timedelta(milliseconds=min(max(at_ms, 0), CALENDAR_END_MS))
 
 
 class ClockState(StrEnum):

@@ -1,7 +1,7 @@
 """Languages of the pages, and how figures, names and instants are shown in them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ from flask import Flask, g, request
 from flask_babel import get_locale, gettext
 
 from central.web.office import now_ms, office
+from protocol.clock import EPOCH, calendar
 from protocol.clockstatus import Status, span
 from protocol.errors import TillmeshError, sentence
 from protocol.money import SYMBOL, format_minor
@@ -19,7 +20,6 @@ from protocol.wire import ClockFacts
 LANGUAGES: Final = {"zh": "zh_Hans_CN", "en": "en"}
 COOKIE: Final = "tillmesh_lang"
 COOKIE_S: Final = 365 * 86_400
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def select_locale() -> str:
@@ -87,7 +87,7 @@ def zone_of(store: str = "") -> ZoneInfo:
 
 def local(at_ms: int, store: str = "") -> datetime:
     """The wall time of an instant in a shop."""
-    return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone_of(store))
+    return calendar(at_ms).astimezone(zone_of(store))
 
 
 def moment(at_ms: int, store: str = "") -> str:
@@ -122,7 +122,7 @@ def instant_of(text: str) -> int | None:
     except ValueError:
         return None
     at = wall.replace(tzinfo=zone_of()) if wall.tzinfo is None else wall
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def role_name(role: str) -> str:

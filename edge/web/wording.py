@@ -1,6 +1,6 @@
 """How instants, names and figures are written on pages, in the shop's time zone."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import segno
@@ -9,6 +9,7 @@ from markupsafe import Markup
 from edge.verdict import Verdict
 from edge.web.tongue import _
 from edge.web.visitor import shop, visitor
+from protocol.clock import calendar
 from protocol.money import format_minor
 from protocol.quantity import format_milli
 from protocol.roles import ROLES
@@ -16,7 +17,7 @@ from protocol.roles import ROLES
 
 def local(at_ms: int) -> datetime:
     """The wall time in the shop."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(shop().settings.tz))
+    return calendar(at_ms).astimezone(ZoneInfo(shop().settings.tz))
 
 
 def clock_text(at_ms: int | None) -> str:

@@ -8,7 +8,10 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from edge.web.visitor import OPEN, PAIRED, SESSION_COOKIE, SIGNED_IN, csrf_token, need_of
+from protocol.events import Moved, TransferForwarded
+from protocol.ids import to_stream
 from protocol.roles import MAY
+from tests.edge import shop_builder as house
 from tests.edge.shop_builder import PINS
 from tests.edge.web.conftest import SECRET, Site
 
@@ -242,3 +245,22 @@ def test_odd_values_are_no_fault_of_ours(site: Site, client_of: Clients, odd: st
             continue
         for where in {re.sub(r"<[^>]+>", odd, rules[endpoint]), f"{path}?{query}"}:
             assert ask(client, method, where) != 500, (method, where[:80])
+
+
+def test_goods_from_a_shop_with_an_odd_clock_are_shown(site: Site, client_of: Clients) -> None:
+    """Its machine says when it sent them; head office only hands that on."""
+    for at in (0, 1, 253_402_300_800_000, 2**53):
+        news = TransferForwarded(
+            transfer=f"odd-{at}",
+            from_store="s2",
+            to_store="s1",
+            dispatched_ms=at,
+            person="<script>",
+            lines=(Moved(sku="bun", qty_milli=1_000),),
+        )
+        house.head_office(site.shop, to_stream("s1"), news)
+    client = client_of("mei")
+    for path in ("/transfers", *(f"/transfers/odd-{at}" for at in (0, 2**53))):
+        answer = client.get(path)
+        assert answer.status_code == 200, (path, answer.text[:300])
+        assert "<script>" not in answer.text.replace('<script type="module"', "")
