@@ -96,14 +96,17 @@ class Snapshots:
         that has books asks for no more than it has.
         """
         own = shop_stream(seal.store)
-        if own in upto:
-            return all(at.seq <= upto.get(s, at.seq) for s, at in seal.positions.items())
         with self._desk.books.database.reading() as connection:
             records = SqlRecords(connection)
             heads = {stream: records.head(stream) for stream in seal.heads}
         shared = {stream for stream in heads if stream not in {own, to_stream(seal.store)}}
-        behind = [heads[stream].seq - seal.heads[stream].seq for stream in shared]
-        return heads[own] == seal.heads[own] and all(0 <= n <= TAIL_MAX for n in behind)
+        behind = [
+            min(heads[stream].seq, upto.get(stream, heads[stream].seq)) - seal.heads[stream].seq
+            for stream in shared
+        ]
+        fits = all(at.seq <= upto.get(s, at.seq) for s, at in seal.positions.items())
+        whole = own in upto or heads[own] == seal.heads[own]
+        return fits and whole and all(0 <= n <= TAIL_MAX for n in behind)
 
     def _make_aside(self, store: str, upto: Mapping[str, int]) -> None:
         try:

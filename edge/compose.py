@@ -1,6 +1,6 @@
 """The one place that wires a shop's node."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 from edge import migrations
 from edge.baskets import Baskets
 from edge.catalogue import Catalogue
+from edge.catchup import Catchup, Leapt
 from edge.checkout import Checkout, SalesFloor
 from edge.checkpoints import forget
 from edge.credentials import Credentials
@@ -99,6 +100,7 @@ class Shop:
     health: Health
     prover: Prover
     syncing: Syncing
+    catchup: Catchup
 
     def start(self) -> None:
         """Start clock, workers, devices and sync; then say where this shop stands."""
@@ -110,6 +112,7 @@ class Shop:
         self.weighing.start()
         self.showing.start()
         self.labelling.start()
+        self.catchup.start()
         self.syncing.start()
         # A restored shop must learn what it lost before it appends: else its journal forks.
         self.prover.start(self.syncing.welcomed, first=self.rules.start)
@@ -117,6 +120,7 @@ class Shop:
     def stop(self) -> None:
         """End all threads and close the database."""
         self.syncing.stop()
+        self.catchup.stop()
         self.labelling.stop()
         self.showing.stop()
         self.weighing.stop()
@@ -209,6 +213,25 @@ def compose(
     except BaseException:
         node.books.database.close()
         raise
+
+
+def _catchup(
+    node: ShopNode,
+    key: NodeKey,
+    syncing: Syncing,
+    telling: Telling,
+    mindful: Sequence[People | Papers | Recogniser | Rules],
+) -> Catchup:
+    """Woken by manifests; afterwards nobody may go on with what he remembers."""
+
+    def leapt(done: Leapt) -> None:
+        for part in mindful:
+            part.look_again()
+        telling.leapt(done.spared)
+
+    catchup = Catchup(node, key, leapt)
+    syncing.on_manifest = catchup.told
+    return catchup
 
 
 def _wire(
@@ -327,4 +350,5 @@ def _wire(
         health=health,
         prover=prover,
         syncing=syncing,
+        catchup=_catchup(node, key, syncing, telling, (people, papers, recogniser, rules)),
     )

@@ -173,7 +173,11 @@ class Papers:
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """Listener of the books: what stands on every paper may have changed."""
         if any(isinstance(r.body, StoreAdded | ChainSettings | PersonSet) for r in recorded):
-            self._head, self._names = None, {}
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Read names and addresses again."""
+        self._head, self._names = None, {}
 
     @property
     def language(self) -> str:

@@ -178,7 +178,11 @@ class People:
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """Listener of the books: head office changed somebody, so look again."""
         if any(isinstance(r.body, PersonSet) for r in recorded):
-            self._known = {}
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Look again at everybody."""
+        self._known = {}
 
     def _row(self, connection: Connection, person: str) -> tuple[Person, str] | None:
         table = READ["person"].c

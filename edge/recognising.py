@@ -72,7 +72,11 @@ class Recogniser:
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """Listener of the books: the chain's settings may have changed."""
         if any(isinstance(r.body, ChainSettings) for r in recorded):
-            self._prefixes = None
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Read the layouts of in-store codes again."""
+        self._prefixes = None
 
     def meaning(self, connection: Connection, raw: str, *, tender: bool = False) -> codes.Scan:
         """What a code is on this shop's table; payment codes count on the tender screen only."""

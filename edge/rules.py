@@ -254,7 +254,11 @@ class Rules:
             if isinstance(one.body, RulesInForce) and one.stored.stream == self._node.stream:
                 self._answered_hash = one.body.rules_hash
         if any(isinstance(one.body, NEWS) for one in recorded):
-            self._stale.set()
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Compile anew soon, in the worker."""
+        self._stale.set()
 
     def start(self) -> None:
         """Answer what is in force, then compile anew whenever something is published."""

@@ -93,7 +93,7 @@ class Syncing:
         self._heard_ms = 0
         self._beat_at = 0.0
         self._lacks = ""
-        self._heads: dict[str, Manifest] = {}  # of the shared streams, as last told
+        self.on_manifest: Callable[[Manifest], None] = lambda _: None
         self._acked_seq = self._acked_before()
         self._noting = Noting(node)
         self._follows = (ALL, zone_stream(settings.zone), to_stream(settings.store), self._stream)
@@ -248,19 +248,13 @@ class Syncing:
             self._clock.take_beacon(beacon.clk.at_ms, beacon.clk.u_ms)
 
     def _told_of(self, made: Manifest) -> None:
-        """Keep how far head office is, for whoever asks how far behind this shop is."""
+        """How far head office is with a stream that we follow."""
         public = self._settings.central_public_key
         wire.check_signature(
             made, lambda data, sig: signing.check(public, data, sig), stream=made.stream
         )
-        self._heads[made.stream] = made
-
-    def behind(self) -> int:
-        """Events of the shared streams that head office has and this shop lacks, at least."""
-        with self._books.database.reading() as connection:
-            records = SqlRecords(connection)
-            told = [(m.seq, records.head(stream).seq) for stream, m in self._heads.copy().items()]
-        return sum(max(0, seq - ours) for seq, ours in told)
+        if made.stream in self._follows:
+            self.on_manifest(made)
 
     def _renewed(self, answer: CertificateAnswer) -> None:
         public = self._settings.central_public_key

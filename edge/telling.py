@@ -13,7 +13,7 @@
 | printer/{till}, scanner/{till}, scan/{till} | see printing and scanning |
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import select
@@ -75,6 +75,11 @@ class Telling:
                 self.prices_changed_ms = max(self.prices_changed_ms, one.envelope.ts)
         if self._node.hub.subscribers:
             tell(self._node.hub, self._node.shelf, recorded)
+
+    def leapt(self, spared: Iterable[str]) -> None:
+        """Many events at once, by a snapshot: pages look at everything again."""
+        for topic in sorted(set(PLAIN.values())):
+            self._node.hub.publish(topic, {"leapt": sorted(spared)})
 
 
 def tell(hub: Hub, shelf: str, recorded: Sequence[Recorded]) -> None:

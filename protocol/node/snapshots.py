@@ -198,19 +198,25 @@ def _damaged(path: Path, fault: Exception) -> Corrupt:
     return Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail=str(fault)[:100])
 
 
-def load_tables(tx: Connection, path: Path) -> None:
-    """Fill the (empty) read tables with a snapshot's rows."""
+def rows_in(path: Path) -> Iterator[tuple[str, list[list[Any]]]]:
+    """Rows of the read tables, a thousand at a time, in the order of their columns."""
     for line in _lines(path):
         if not line.table:
             return
-        table = TABLES.get(line.table)
-        if table is None:
+        if line.table not in TABLES:
             raise Corrupt("SNAPSHOT_DAMAGED", path=str(path), detail="an unknown table")
+        yield line.table, line.rows
+
+
+def load_tables(tx: Connection, path: Path) -> None:
+    """Fill the (empty) read tables with a snapshot's rows."""
+    for name, rows in rows_in(path):
+        table = TABLES[name]
         names = [c.name for c in table.columns]
         try:
-            rows = [dict(zip(names, row, strict=True)) for row in line.rows]
-            if rows:
-                tx.execute(insert(table), rows)
+            values = [dict(zip(names, row, strict=True)) for row in rows]
+            if values:
+                tx.execute(insert(table), values)
         except (ValueError, OverflowError, StatementError) as fault:
             if isinstance(fault, OperationalError):
                 raise  # the disk's fault, not the file's

@@ -133,6 +133,7 @@ class _Walk:
         if head != ORIGIN and self._records.find(self.stream, head.hash) != head:
             raise self._broken("the head's event is not in the journal")
         on_main = (journal.c.stream == self.stream) & (journal.c.branch == 0)
+        on_main &= journal.c.seq > self._base.seq
         highest = self._connection.execute(select(func.max(journal.c.seq)).where(on_main)).scalar()
         if (highest or self._base.seq) != head.seq:
             raise self._broken(f"events go on to {highest} after the head")
