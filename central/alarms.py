@@ -10,6 +10,7 @@ from central.alarm import Alarm
 from central.backupstatus import read_status
 from central.campaigns import answers_of
 from central.clockalarms import own_clock, shop_clock
+from central.enrolment import REVOKED
 from central.forks import open_forks, speaking_clones
 from central.recording import Desk
 from central.repricing import AGREED, OTHER_ENGINE
@@ -79,6 +80,17 @@ define(
             "broker: `tillmesh-central broker-files`, then reload it. Head office: start it again.",
             "门店：检查为何没有连接；证书到期后请发放新令牌。消息服务器：运行 "
             "`tillmesh-central broker-files` 后重新加载。总部：重新启动。",
+        ),
+        "ALARM_LOCKED_OUT": (
+            "The machine of {store} is locked out: its key and its certificate were "
+            "revoked. What it sells waits there.",
+            "{store} 的设备已被锁定：其密钥和证书已吊销。其销售保存在本机等待上传。",
+        ),
+        "ALARM_LOCKED_OUT_DO": (
+            "Give the machine that is the shop's own a token (page Shops) and run `tillmesh-edge "
+            "enrol` on it, or `init` on a new one.",
+            "请为该门店自己的设备发放令牌（“门店”页面），在其上运行 `tillmesh-edge enrol`，"
+            "或在新设备上运行 `init`。",
         ),
         "ALARM_SILENT": (
             "{store} has been silent for {minutes} minutes. It goes on selling; its figures here "
@@ -221,6 +233,20 @@ def _certificates(connection: Connection, now: int) -> Iterable[Alarm]:
         yield from _ending(node, until_ms, now)
 
 
+def _locked_out(connection: Connection, _now: int) -> Iterable[Alarm]:
+    """Shops that were revoked and have no new key yet."""
+    c, node = certificate.c, READ["node"].c
+    query = (
+        select(c.node, func.max(c.revoked_ms))
+        .join(READ["node"], node.store == c.node)
+        .where(c.reason == REVOKED, node.public_key == "")
+        .group_by(c.node)
+    )
+    for store, at_ms in connection.execute(query):
+        params = {"store": store}
+        yield Alarm(code="ALARM_LOCKED_OUT", level="bad", subject=store, at_ms=at_ms, params=params)
+
+
 def _own_certificates(desk: Desk, now: int) -> Iterable[Alarm]:
     """Head office's own, and the broker's as it was written last."""
     for path in sorted(desk.settings.authority_dir.glob("*.pem")):
@@ -356,6 +382,7 @@ LOOKS: Final[tuple[Look, ...]] = (
     _refused,
     _shops,
     _certificates,
+    _locked_out,
     _rules,
     _prices,
 )

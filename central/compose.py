@@ -241,6 +241,7 @@ def compose(
     def react(tx: Connection, kept: Sequence[Recorded]) -> None:
         transfers.react(tx, kept)
         enrolment.regain(tx, kept)
+        Forks.regain(tx, kept)
 
     syncing = Syncing(
         desk,
@@ -278,7 +279,7 @@ def compose(
         repricing=repricing,
         alarms=Alarms(desk, lambda: _deaf_broker(syncing, settings)),
         timekeeping=Timekeeping(desk),
-        forks=Forks(desk),
+        forks=Forks(desk, enrolment),
         snapshots=Snapshots(desk, stores, key),
         syncing=syncing,
         overhearing=overhearing,

@@ -294,27 +294,33 @@ class Enrolment:
         The shop sells on and keeps its journal; a new token brings it back with new keys. Refusal
         SECOND_NEEDED (somebody else must confirm), NOTHING_TO_REVOKE, HQ_STORE_UNKNOWN.
         """
+        with self._desk.books.begin() as tx:
+            serials = self.lock_out(tx, store, by=by, second=second, reason=reason)
+        self.publish_revoked()
+        return serials
+
+    def lock_out(
+        self, tx: Connection, store: str, *, by: str, second: str, reason: str
+    ) -> list[str]:
+        """The same in the caller's transaction; `publish_revoked` is due after it."""
         if not second or second == by:
             raise Refusal("SECOND_NEEDED")
         now = self._now_ms()
-        with self._desk.books.begin() as tx:
-            self._one_at_a_time(tx, store)
-            public_key = self._stores.known_key(tx, store)
-            serials = self._void(tx, store, now, reason=REVOKED)
-            if not public_key and not serials:
-                raise Refusal("NOTHING_TO_REVOKE", store=store)
-            if public_key:
-                self._bar(tx, store, public_key, now)
-            tx.execute(delete(enrolment_token).where(enrolment_token.c.store == store))
-            body = NodeRevoked(
-                node=store,
-                public_key=public_key,
-                serials=tuple(serials),
-                reason=reason[:REASON_CHARS_MAX],
-                second=second,
-            )
-            record(self._desk, tx, {to_stream(store): [self._say(body)]}, by=by)
-        self.publish_revoked()
+        public_key = self._stores.known_key(tx, store)
+        serials = self._void(tx, store, now, reason=REVOKED)
+        if not public_key and not serials:
+            raise Refusal("NOTHING_TO_REVOKE", store=store)
+        if public_key:
+            self._bar(tx, store, public_key, now)
+        tx.execute(delete(enrolment_token).where(enrolment_token.c.store == store))
+        body = NodeRevoked(
+            node=store,
+            public_key=public_key,
+            serials=tuple(serials),
+            reason=reason[:REASON_CHARS_MAX],
+            second=second,
+        )
+        record(self._desk, tx, {to_stream(store): [self._say(body)]}, by=by)
         return serials
 
     @staticmethod

@@ -4,24 +4,29 @@ A *restored backup* is history: both ways stay and count. A *clone* is a second 
 runs: its epoch is banned by two persons, and what it goes on writing is set aside, not applied.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
 
 from central.accounts import Account
-from central.recording import Desk
+from central.enrolment import Enrolment
+from central.recording import Desk, record
 from protocol.codec import body_of, decode
 from protocol.errors import Corrupt, Refusal, define
-from protocol.events import SaleCompleted
+from protocol.events import ForkJudged, SaleCompleted
+from protocol.ids import ALL, to_stream
 from protocol.node.banning import Ban, ban
-from protocol.node.sqljournal import put_first, upsert
+from protocol.node.sqljournal import Recorded, put_first, upsert
 from protocol.node.tables import banned_epoch, fork, fork_ruling, journal, spooled
 from protocol.roles import demand
 
 SALES_MAX: Final = 5_000  # of one way; more are counted as "at least"
 SHOWN: Final = 8
 CLONE, RESTORED = "clone", "restored"
+COPIED: Final = "its disk was copied"
 
 define(
     {
@@ -44,8 +49,10 @@ define(
         ),
         "ALARM_CLONE_DO": (
             "Find that machine and switch it off. Look at what it sold on the page Forks; the shop "
-            "enters anew what really happened.",
-            "请找到该机器并关机。在“分叉”页面查看其销售，真实发生的由门店重新录入。",
+            "enters anew what really happened. With certificates its key counts no more: it is let "
+            "in again only as the machine that gets the shop's next token.",
+            "请找到该机器并关机。在“分叉”页面查看其销售，真实发生的由门店重新录入。"
+            "使用证书时其密钥已失效：只有获得该门店新令牌的机器才能重新加入。",
         ),
         "FORK_UNKNOWN": (
             "There is no such fork. It may have been judged on another page; look again.",
@@ -137,8 +144,9 @@ def speaking_clones(connection: Connection) -> list[tuple[str, int, int]]:
 class Forks:
     """Verbs of forks."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, enrolment: Enrolment) -> None:
         self._desk = desk
+        self._enrolment = enrolment
 
     def forks(self) -> list[Fork]:
         """All forks, the newest first."""
@@ -164,7 +172,11 @@ class Forks:
     def call_clone(
         self, stream: str, parent_hash: str, branch: int, *, person: Account, second: Account
     ) -> None:
-        """The machine that wrote this way is a copy: ban its newest epoch (BAN_NEEDS_TWO)."""
+        """The machine that wrote this way is a copy: ban its epochs (BAN_NEEDS_TWO).
+
+        It holds the shop's key and certificate too. With TLS both are revoked, and the shop's own
+        machine comes back with a token.
+        """
         for one in (person, second):
             demand(one.role, "manage_stores")
         if second.person == person.person or not second.active:
@@ -178,29 +190,60 @@ class Forks:
         self._rule(found, CLONE, person.person, second.person, way)
 
     def _rule(self, found: Fork, ruling: str, by: str, second: str, way: Way | None = None) -> None:
-        at_ms = self._desk.clock.read().at_ms
-        values = {"ruling": ruling, "asked_by": by, "confirmed_by": second, "at_ms": at_ms}
+        body = ForkJudged(
+            stream=found.stream,
+            parent_seq=found.parent_seq,
+            parent_hash=found.parent_hash,
+            ruling=ruling,
+            epochs=way.epochs if way else (),
+            second=second,
+        )
+        tls = way is not None and self._desk.settings.mqtt.tls
         with self._desk.books.begin() as tx:
-            tx.execute(
-                upsert(tx, fork_ruling).on_conflict_do_update(
-                    index_elements=["stream", "parent_hash"], set_=values
-                ),
-                {"stream": found.stream, "parent_hash": found.parent_hash, **values},
-            )
-            if way is not None and way.main:
-                put_first(tx, found.stream, found.parent_hash)
-            for epoch in way.epochs if way else ():
-                ban(
-                    tx,
-                    Ban(
-                        stream=found.stream,
-                        epoch=epoch,
-                        after_seq=found.parent_seq,
-                        at_ms=at_ms,
-                        asked_by=by,
-                        confirmed_by=second,
-                    ),
-                )
+            _apply(tx, body, by=by, at_ms=self._desk.clock.read().at_ms)
+            stream = to_stream(found.store) if found.store else ALL
+            record(self._desk, tx, {stream: [(self._desk.new_id(), body)]}, by=by)
+            if tls:  # what a copied disk holds opens nothing any more
+                with suppress(Refusal):  # it was revoked before
+                    self._enrolment.lock_out(tx, found.store, by=by, second=second, reason=COPIED)
+        if tls:
+            self._enrolment.publish_revoked()
+
+    @staticmethod
+    def regain(tx: Connection, kept: Sequence[Recorded]) -> None:
+        """Own words that came back after a restore: what was judged stays judged."""
+        for event in kept:
+            if isinstance(event.body, ForkJudged):
+                _apply(tx, event.body, by=event.envelope.actor, at_ms=event.envelope.ts)
+
+
+def _apply(tx: Connection, body: ForkJudged, *, by: str, at_ms: int) -> None:
+    values = {"ruling": body.ruling, "asked_by": by, "confirmed_by": body.second, "at_ms": at_ms}
+    tx.execute(
+        upsert(tx, fork_ruling).on_conflict_do_update(
+            index_elements=["stream", "parent_hash"], set_=values
+        ),
+        {"stream": body.stream, "parent_hash": body.parent_hash, **values},
+    )
+    c = journal.c
+    leads = select(c.seq).where(
+        c.stream == body.stream,
+        c.branch == 0,
+        c.epoch.in_(body.epochs),
+        c.seq > body.parent_seq,
+    )
+    if tx.execute(leads.limit(1)).first() is not None:  # the copy had become the main line
+        put_first(tx, body.stream, body.parent_hash)
+    for epoch in body.epochs:
+        one = Ban(
+            stream=body.stream,
+            epoch=epoch,
+            after_seq=body.parent_seq,
+            at_ms=at_ms,
+            asked_by=by,
+            confirmed_by=body.second,
+        )
+        ban(tx, one)
 
 
 def _fork(connection: Connection, row: object) -> Fork:

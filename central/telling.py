@@ -36,6 +36,7 @@ TOPICS: Final[dict[type[ev.Event], str]] = {
     ev.NodeAccepted: "store",
     ev.NodeRevoked: "store",
     ev.CertificateIssued: "store",
+    ev.ForkJudged: "store",
     ev.StockDigest: "store",
 }
 

@@ -13,7 +13,8 @@ pages = Blueprint("forks", __name__)
 
 
 def _page(fault: TillmeshError | None = None) -> ResponseReturnValue:
-    page = render_template("forks.html", forks=office().forks.forks(), fault=fault)
+    tls = office().settings.mqtt.tls
+    page = render_template("forks.html", forks=office().forks.forks(), fault=fault, tls=tls)
     return page, (422 if fault else 200)
 
 
@@ -55,4 +56,11 @@ def clone() -> ResponseReturnValue:
     except TillmeshError as fault:
         return _page(fault)
     flash(gettext("Banned. What that machine goes on writing is set aside, not applied."))
+    if office().settings.mqtt.tls:
+        flash(
+            gettext(
+                "It holds the shop's key and certificate too: both are revoked. Give the shop's "
+                "own machine a token now; it sells on, and what it sold is sent then."
+            )
+        )
     return redirect(url_for(".forks"))

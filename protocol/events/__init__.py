@@ -6,6 +6,7 @@ Unknown types and fields survive: the writer's bytes travel and are stored (see 
 from protocol.events.catalogue import (
     CertificateIssued,
     ChainSettings,
+    ForkJudged,
     GroupDefined,
     NodeAccepted,
     NodeRevoked,
@@ -87,6 +88,7 @@ register(
     NodeAccepted,
     CertificateIssued,
     NodeRevoked,
+    ForkJudged,
     ChainSettings,
     PersonSet,
 )
@@ -104,6 +106,7 @@ __all__ = [
     "Counted",
     "EpochStarted",
     "Event",
+    "ForkJudged",
     "Gift",
     "GoodsReceived",
     "GoodsScrapped",

@@ -103,6 +103,17 @@ class NodeRevoked(Event, frozen=True, kw_only=True):
     second: str = ""  # who confirmed it
 
 
+class ForkJudged(Event, frozen=True, kw_only=True):
+    """In `to/{store}` (of head office's own journals: `all`): what people said a fork was."""
+
+    stream: str
+    parent_seq: int
+    parent_hash: str
+    ruling: str  # restored: both ways stay; clone: one of them is a copy's
+    epochs: tuple[str, ...] = ()  # of the copy: banned from the fork on
+    second: str = ""  # who confirmed it
+
+
 class ChainSettings(Event, frozen=True, kw_only=True):
     """What the whole chain shares."""
 

@@ -1,22 +1,28 @@
 """The page that shows a fork: what each way holds, and two persons who ban a copy."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from central.compose import HeadOffice
+from central.enrolment import Enrolment
+from central.forks import Forks
+from central.settings import Mqtt
+from protocol.events import ForkJudged
 from protocol.journal import Position
 from protocol.node.banning import Bans
 from protocol.node.books import opened
 from protocol.node.projecting import park
 from protocol.node.sqljournal import SqlRecords, read_line
-from protocol.node.tables import banned_epoch, fork
+from protocol.node.tables import banned_epoch, fork, fork_ruling
 from protocol.replication import Accepted
 from tests.builders import branch, sale
 from tests.central.web import bakery
@@ -24,7 +30,8 @@ from tests.central.web.bakery import EVENING_MS
 from tests.central.web.conftest import DESK, PHONE, Person, enter
 from tests.central.web.test_browser import AXE
 
-STREAM, COPY = f"shop/{bakery.STORES[0].store}", "c" * 16
+STORE, COPY = bakery.STORES[0].store, "c" * 16
+STREAM = f"shop/{STORE}"
 Who = Callable[..., Person]
 
 
@@ -111,6 +118,56 @@ def test_two_persons_ban_a_copy_and_the_shop_keeps_its_own_line(
     bans = Bans(office.books)
     bans.look(0.0)
     assert bans._banned == {STREAM: {COPY: row.after_seq}}
+
+
+def test_what_was_judged_comes_back_with_head_offices_own_words(
+    office: HeadOffice, person: Who
+) -> None:
+    """Rows of a backup do not know it; the shop gives the event back."""
+    tables = (fork_ruling, banned_epoch)
+
+    def rows() -> list[Any]:
+        with office.books.database.reading() as connection:
+            return [tuple(row) for t in tables for row in connection.execute(select(t))]
+
+    before = rows()
+    assert len(before) == 2
+    with office.books.begin() as tx:
+        words = [opened(w)[0] for w in read_line(tx, f"to/{STORE}", 0, limit=10_000)]
+        assert [w.body.ruling for w in words if isinstance(w.body, ForkJudged)] == [
+            "restored",
+            "clone",
+        ]
+        for table in tables:
+            tx.execute(delete(table))
+        Forks.regain(tx, words)
+        Forks.regain(tx, words)
+    assert rows() == before
+    assert head(office).epoch != COPY
+
+
+def test_with_certificates_what_the_copy_holds_counts_no_more(
+    office: HeadOffice, person: Who
+) -> None:
+    settings = msgspec.structs.replace(office.settings, mqtt=Mqtt(tls=True))
+    desk = dataclasses.replace(office.desk, settings=settings)
+    enrolment = Enrolment(desk, office.stores, lambda: office.enrolment.authority)
+    assert office.stores.node_key(STORE)
+    accounts = {a.person: a for a in office.accounts.accounts()}
+    found = Forks(desk, enrolment).find(STREAM, parent_of_fork(office))
+    (copy,) = [way for way in found.ways if COPY in way.epochs]
+    for _ in range(2):  # a second time there is nothing more to revoke
+        Forks(desk, enrolment).call_clone(
+            STREAM,
+            found.parent_hash,
+            copy.branch,
+            person=accounts["zhao"],
+            second=accounts["sun"],
+        )
+    assert not office.stores.node_key(STORE)
+    page = person("zhao").get("/alarms?lang=en")
+    assert "is locked out" in page
+    assert "tillmesh-edge enrol" in page
 
 
 def test_what_was_parked_is_shown_and_tried_again(office: HeadOffice, person: Who) -> None:
