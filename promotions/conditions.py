@@ -95,17 +95,8 @@ def numbers(live: Live, context: Context, code: str) -> dict[str, Any]:
     when, limits = live.rule.when, live.rule.limits
     if code == "RULES_STALE":
         return {"have": context.cache_version, "want": live.version}
-    if live.window is not None and code in TIME_CODES:
-        return {
-            "time_ms": context.time_ms,
-            "uncertainty_ms": context.uncertainty_ms,
-            "clock_state": context.clock_state,
-            "zone": live.window.tz_name,
-            "start": when.start,
-            "end": when.end,
-            "days": None if when.days is None else sorted(when.days),
-            "daily": None if when.daily is None else [when.daily.from_ms, when.daily.to_ms],
-        }
+    if code in TIME_CODES:
+        return moment(live, context)
     pairs: dict[str, tuple[object, object]] = {
         "WRONG_ZONE": (context.price_zone, when.zones),
         "WRONG_STORE": (context.store, when.stores),
@@ -123,6 +114,23 @@ def numbers(live: Live, context: Context, code: str) -> dict[str, Any]:
     if code == "RULE_UNSUPPORTED":
         return {"fault": live.broken}
     return {"left": limits.customer_left if code == "CUSTOMER_LIMIT" else 0}
+
+
+def moment(live: Live, context: Context) -> dict[str, Any]:
+    """When, how certain and in which window a timed rule was judged; {} of a rule without time."""
+    if live.window is None:
+        return {}
+    when = live.rule.when
+    return {
+        "time_ms": context.time_ms,
+        "uncertainty_ms": context.uncertainty_ms,
+        "clock_state": context.clock_state,
+        "zone": live.window.tz_name,
+        "start": when.start,
+        "end": when.end,
+        "days": None if when.days is None else sorted(when.days),
+        "daily": None if when.daily is None else [when.daily.from_ms, when.daily.to_ms],
+    }
 
 
 TIME_CODES: Final = frozenset(

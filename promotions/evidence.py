@@ -117,7 +117,7 @@ class Evidence:
         if live is None:
             return {"rules": len(self.rule_set.live)}
         if code == "APPLIED":
-            return self._applied(rule_id)
+            return self._applied(live)
         if code == "NO_ELIGIBLE_ITEM":
             return self._missing(live)
         if code in OWN_NUMBERS:
@@ -126,9 +126,10 @@ class Evidence:
             return {"currency": self.context.currency, **data}
         return conditions.numbers(live, self.context, code)
 
-    def _applied(self, rule_id: str) -> dict[str, Any]:
-        applied = next(each for each in self.applied if each.rule_id == rule_id)
+    def _applied(self, live: Live) -> dict[str, Any]:
+        applied = next(each for each in self.applied if each.rule_id == live.id)
         return {
+            **conditions.moment(live, self.context),
             "discount_minor": applied.discount_minor,
             "per_line": applied.per_line,
             "gifts": applied.gifts,

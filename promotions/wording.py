@@ -18,6 +18,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "“{name}”已享受：优惠 {discount}{gifts}。",
         "“{name}” applied: {discount} off{gifts}.",
     ),
+    "APPLIED_AT": (
+        "“{name}”已享受：优惠 {discount}{gifts}（{zone} 时间 {time}，误差 ±{u}，时钟 {clock}）。",
+        "“{name}” applied: {discount} off{gifts} ({time} {zone}, ±{u}, clock {clock}).",
+    ),
     "RULE_UNKNOWN": (
         "本机没有促销“{name}”：请检查是否已下发到本店。",
         "This till does not hold “{name}”: check that it was sent to this shop.",
@@ -224,7 +228,7 @@ def _facts(data: dict[str, Any], *, zh: bool) -> dict[str, str]:
 
 
 def _variant(outcome: Outcome, *, zh: bool) -> str:
-    """A threshold that only other discounts have undercut is said as such."""
+    """A threshold that only other discounts undercut is said as such; a timed rule says when."""
     data = outcome.data
     if outcome.code == "SPEND_SHORT" and not _gap(data, "minor"):
         return (
@@ -238,7 +242,8 @@ def _variant(outcome: Outcome, *, zh: bool) -> str:
             if zh
             else "“{name}” takes nothing off this quantity of these goods."
         )
-    texts = SENTENCES.get(outcome.code)
+    timed = outcome.code == "APPLIED" and "time_ms" in data
+    texts = SENTENCES.get("APPLIED_AT" if timed else outcome.code)
     if texts is None:
         return "{name}: " + outcome.code
     return texts[0] if zh else texts[1]

@@ -57,6 +57,26 @@ def test_the_bakery():
     assert said(BREAD, bread(3), "en")[1] == "“bread 3 for 2” applied: ¥12.00 off."
 
 
+def test_a_timed_rule_that_applied_names_its_clock():
+    when = {"start": "2026-01-10T00:00", "end": "2026-01-20T00:00"}
+    basket, rules = bread(3), compile_rules([parse(BREAD | {"when": when})], "Asia/Shanghai")
+    clock = {"clock_state": "holdover", "uncertainty_ms": 1_500}
+    made = Context(store_tz="Asia/Shanghai", time_ms=AT, **clock)
+    [outcome] = price(basket, rules, made).touching.values()
+    assert outcome.applied
+    assert clock.items() <= outcome.data.items()
+    assert outcome.data["time_ms"] == AT
+    assert (outcome.data["zone"], outcome.data["end"]) == ("Asia/Shanghai", when["end"])
+    english = said(BREAD | {"when": when}, basket, "en", **clock)[1]
+    assert english.endswith("(2026-01-18 10:00:00 Asia/Shanghai, ±1.5 s, clock holdover).")
+    chinese = said(BREAD | {"when": when}, basket, **clock)[1]
+    assert "2026-01-18 10:00:00，误差 ±1.5 s，时钟 holdover" in chinese
+    assert (
+        "time_ms"
+        not in price(basket, compile_rules([parse(BREAD)], "UTC"), made).touching["B2G1"].data
+    )
+
+
 @pytest.mark.parametrize("when", [
     {"days": ["mon"]}, {"daily": {"from": "22:00", "to": "02:00"}}, {"start": "2026-02-01T00:00"},
     {"stores": ["S9"]}, {"channels": ["web"]}, {"currency": "EUR"}, {"zones": ["Z9"]},
