@@ -32,7 +32,7 @@ from central.authority import LIFE_DAYS, Authority
 from central.brokerfiles import CONF, write_broker_files
 from protocol.node import certificates
 
-START_S = 20.0
+START_S = 60.0
 MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -127,10 +127,10 @@ class Server:
             return
         self.process.send_signal(number)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(20)
+            self.process.wait(60)
         self.process = None
 
     def stop(self) -> None:

@@ -178,14 +178,14 @@ def test_run_serves_until_it_is_told_to_stop(home: Path) -> None:
     try:
         assert process.stdout is not None
         assert f":{port}" in process.stdout.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
             assert answer.status == 200
         second = _start(home)
-        assert "PORT_IN_USE" in second.communicate(timeout=30)[1]
+        assert "PORT_IN_USE" in second.communicate(timeout=60)[1]
         assert second.returncode == 1
     finally:
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "stopping" in out
     assert "Traceback" not in err

@@ -92,7 +92,7 @@ def test_the_follower_is_woken_by_sales(office: HeadOffice, shop: Shop) -> None:
         with office.hub.subscribe() as facts:
             shop.sell(shop.answer(office), "s1", ("X", "bread", 1250, 2000))
             shop.deliver(office)
-            while facts.get(timeout=10).topic != "repriced":
+            while facts.get(timeout=60).topic != "repriced":
                 pass
     finally:
         office.repricing.stop()

@@ -98,7 +98,7 @@ class Node:
         return {topic for topic, _ in self.heard}
 
 
-def until(holds: Callable[[], object], seconds: float = 8.0) -> bool:
+def until(holds: Callable[[], object], seconds: float = 60.0) -> bool:
     """Wait until it holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

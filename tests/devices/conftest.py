@@ -83,7 +83,7 @@ def no_leak() -> Iterator[None]:
     """Every test gives back its threads and descriptors."""
     threads, files = threading.active_count(), _descriptors()
     yield
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if threading.active_count() <= threads and _descriptors() <= files:
             return

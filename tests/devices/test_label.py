@@ -48,8 +48,8 @@ def test_what_the_printer_draws_is_the_preview(size, events, eventually):
         printer = LabelPrinter("l1", virtual.url, on_event=events.put)
         printer.start()
         eventually(lambda: printer.state().state is DeviceState.UP)
-        printer.send(to_zpl(picture, copies=2)).result(timeout=3)
-        printer.send(to_tspl(picture, size)).result(timeout=3)
+        printer.send(to_zpl(picture, copies=2)).result(timeout=30)
+        printer.send(to_tspl(picture, size)).result(timeout=30)
         eventually(lambda: len(virtual.labels) == 3)
         printer.stop()
         for label in virtual.labels:

@@ -160,7 +160,7 @@ def test_command_line():
         assert process.stdout.readline().startswith("a ")
         assert "X" in _get(page).decode()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_command_line_with_a_port_in_use():
@@ -170,7 +170,7 @@ def test_command_line_with_a_port_in_use():
             [sys.executable, "-m", "devices.sim", "--port", port],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
     assert done.returncode == 2

@@ -165,7 +165,7 @@ def test_a_shops_own_certificate_cannot_play_head_office(place: Place, tmp_path:
         accepted.settimeout(20)
         with accepted, pytest.raises(OSError, match=r"(?i)certificate|alert|eof|reset"):
             context.wrap_socket(accepted, server_side=True).recv(100)
-        _, told = client.communicate(timeout=30)
+        _, told = client.communicate(timeout=60)
     assert b"HEAD_OFFICE_UNREACHABLE" in told
     assert client.returncode != 0
 
@@ -203,7 +203,7 @@ def test_head_offices_own_reasons_reach_the_machine(place: Place, tmp_path: Path
 def test_odd_requests_are_refused_in_words(place: Place, body: bytes, status: int) -> None:
     for path, wanted in (("/enrol", status), ("/nothing", 404)):
         where = http.client.HTTPSConnection(
-            "127.0.0.1", place.server.port, timeout=20, context=_blind()
+            "127.0.0.1", place.server.port, timeout=60, context=_blind()
         )
         where.request("POST", path, body)
         answer = where.getresponse()
@@ -214,7 +214,7 @@ def test_odd_requests_are_refused_in_words(place: Place, body: bytes, status: in
 
 def test_a_request_that_is_too_large_is_refused_before_it_is_read(place: Place) -> None:
     where = http.client.HTTPSConnection(
-        "127.0.0.1", place.server.port, timeout=20, context=_blind()
+        "127.0.0.1", place.server.port, timeout=60, context=_blind()
     )
     where.putrequest("POST", "/enrol")
     where.putheader("Content-Length", "20000000")

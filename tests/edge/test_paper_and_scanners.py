@@ -245,13 +245,13 @@ def test_two_tills_share_one_printer_and_have_a_drawer_each(
         open_shift(shop, "2", person="mei")
         sell(shop, [BUN], "1")
         sell(shop, [MILK], "2", person="mei")
-        until(lambda: len(printer.receipts()) == 3, 30)
-        until(lambda: printer.kicks == 2, 30)
+        until(lambda: len(printer.receipts()) == 3)
+        until(lambda: printer.kicks == 2)
         assert [pin for pin, _, _ in printer.brain.kicks] == [2, 5]
         first, second = shop.printing.printers()
         assert first.condition == second.condition
         assert first.condition is not None
-        until(lambda: all(j.state.value == "confirmed" for j in shop.printing.jobs()), 30)
+        until(lambda: all(j.state.value == "confirmed" for j in shop.printing.jobs()))
         assert {j.device for j in shop.printing.jobs()} == {"printer-1"}
         assert shop.printing.jobs("2") == shop.printing.jobs("1")
         assert printer.faults == []
@@ -277,7 +277,7 @@ def test_a_receipt_looks_as_the_shop_wants_it(tmp_path: Path, printer: VirtualPr
         head_office(shop, ALL, three_for_two())
         shop.rules.refresh()
         sell(shop, [BUN, BUN, BUN])
-        until(printer.receipts, 30)
+        until(printer.receipts)
         paper = printer.receipts()[0]
         assert "人民路 88 号" in paper
         assert "为您节省 ￥3.50" in paper

@@ -65,7 +65,7 @@ def shop(tmp_path: Path, printer: VirtualPrinter) -> Iterator[Shop]:
     yield made
     made.printing.stop()
     made.books.database.close()
-    wait_for(lambda: threading.active_count() <= before, within_s=30)
+    wait_for(lambda: threading.active_count() <= before, within_s=60)
 
 
 def _code(shop: Shop) -> str:

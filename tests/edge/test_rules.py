@@ -112,7 +112,7 @@ def test_the_worker_compiles_when_news_arrives(shop: Shop) -> None:
     shop.rules.start()
     try:
         head_office(shop, ALL, three_for_two())
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while shop.rules.in_force.versions != ("B3@1",) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert shop.rules.in_force.versions == ("B3@1",)
@@ -269,7 +269,7 @@ def test_the_worker_answers_a_request(shop: Shop) -> None:
     shop.rules.start()
     try:
         head_office(shop, ALL, RulesRefreshRequested(request="q1", rule="B3"))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not answers(shop)[-1].answers and time.monotonic() < deadline:
             time.sleep(0.01)
         assert answers(shop)[-1].answers == ("q1",)

@@ -42,7 +42,7 @@ NOW_MS = 1_795_000_000_000
 EPOCH = "e" * 16
 
 
-def until(what: str, holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(what: str, holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something holds, and return it."""
     end = time.monotonic() + seconds
     while not (found := holds()):
@@ -295,7 +295,7 @@ class House:
             node.books.record(tx, {node.stream: drafts})
         return head_of(node.books, node.stream)
 
-    def flows(self, seconds: float = 30.0) -> None:
+    def flows(self, seconds: float = 60.0) -> None:
         """News of both shops reaches head office, and head office's news reaches them.
 
         How fast is shown by `make bench`: a test on a busy machine only asks whether.

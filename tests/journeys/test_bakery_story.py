@@ -213,7 +213,7 @@ class Bakery:
         assert self.office.campaigns.save_draft(rule, text, by="qian") == ()
         self.office.campaigns.publish(rule, by="qian")
 
-    def until(self, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, "it did not come about"

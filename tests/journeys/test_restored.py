@@ -73,7 +73,7 @@ def test_a_broker_that_restarts_ten_times(place: House) -> None:
         place.broker.start()
         time.sleep(0.3)
     for store in ("a", "b"):
-        until(f"{store} is level", lambda s=store: place.level(s), 20)
+        until(f"{store} is level", lambda s=store: place.level(s), 60)
     place.flows()
     place.quiet()
     assert on_hand(place.office.books, "a") == on_hand(place.shops["a"].books, "a") == 21_000
@@ -90,15 +90,15 @@ def test_a_shop_set_back_gets_its_own_events_again(place: House, tmp_path: Path)
     start(place, "a")
     for _ in range(50):
         place.say("a")
-    until("a is level", lambda: place.level("a"), 20)
+    until("a is level", lambda: place.level("a"), 60)
     stop(place, "a")
     count, stock = count_of(place.office.books, "shop/a"), on_hand(place.office.books, "a")
     set_back(place, "a", copy)
     shop = start(place, "a")
     assert shop.prover.was_restored()
-    until("it has its events again", lambda: on_hand(shop.books, "a") == stock, 20)
-    until("a is level", lambda: place.level("a"), 20)
-    until("the digests agree", lambda: agrees(place, "a"), 20)
+    until("it has its events again", lambda: on_hand(shop.books, "a") == stock, 60)
+    until("a is level", lambda: place.level("a"), 60)
+    until("the digests agree", lambda: agrees(place, "a"), 60)
     assert forks(place) == 0
     assert on_hand(place.office.books, "a") == stock == 51_000
     assert count_of(place.office.books, "shop/a") - count <= 3  # a new epoch and its digest
@@ -116,7 +116,7 @@ def test_a_shop_set_back_that_sold_before_it_could_ask(place: House, tmp_path: P
     start(place, "a")
     for _ in range(50):
         place.say("a")
-    until("a is level", lambda: place.level("a"), 20)
+    until("a is level", lambda: place.level("a"), 60)
     stop(place, "a")
     set_back(place, "a", copy)
     place.broker.stop()
@@ -125,21 +125,21 @@ def test_a_shop_set_back_that_sold_before_it_could_ask(place: House, tmp_path: P
         place.say("a")
     time.sleep(6)  # it does not wait for ever for head office
     place.broker.start()
-    until("head office has all", lambda: on_hand(place.office.books, "a") == 53_000, 30)
-    until("the shop has all", lambda: on_hand(shop.books, "a") == 53_000, 30)
+    until("head office has all", lambda: on_hand(place.office.books, "a") == 53_000, 60)
+    until("the shop has all", lambda: on_hand(shop.books, "a") == 53_000, 60)
     assert forks(place) == 1
     assert "ALARM_FORK" in {a.code for a in place.office.alarms.alarms()}
     place.flows()
     shop.prover.prove()
-    until("the digests agree", lambda: agrees(place, "a"), 20)
-    until("a is level", lambda: place.level("a"), 20)
+    until("the digests agree", lambda: agrees(place, "a"), 60)
+    until("a is level", lambda: place.level("a"), 60)
     place.quiet()
     assert place.faults() == []
     assert shop.books.verify() == place.office.books.verify() == []
     stop(place, "a")
     start(place, "a")
-    place.flows(seconds=10)
-    until("the digests agree", lambda: agrees(place, "a"), 20)
+    place.flows(seconds=60)
+    until("the digests agree", lambda: agrees(place, "a"), 60)
     place.office.books.rebuild()
     place.shops["a"].books.rebuild()
     assert place.shops["a"].books.proof(shelf("a")) == place.office.books.proof(shelf("a"))
@@ -151,7 +151,7 @@ def test_an_old_greeting_said_again_silences_nobody_for_long(place: House) -> No
     old = next(payload for heard, payload in place.rogue.heard if heard == topic)
     stop(place, "a")
     start(place, "a")
-    place.flows(seconds=10)
+    place.flows(seconds=60)
     place.rogue.throw(topic, old)
     time.sleep(0.5)
     place.say("a")
@@ -176,7 +176,7 @@ def test_a_full_disk_in_a_shop_keeps_the_link(place: House) -> None:
             place.office.catalogue.define_group(f"full{n}", zh="组" * 30, en="g" * 100, by="ann")
             place.say("b")
         want = place.say("b")
-        until("b goes on", lambda: head_of(place.office.books, "shop/b").seq >= want.seq, 3)
+        until("b goes on", lambda: head_of(place.office.books, "shop/b").seq >= want.seq, 60)
         place.quiet()
     assert not [x for x in logs if x["event"] in {"replication_restarts", "link_down"}]
     mine = place.shops["a"].books
@@ -185,6 +185,6 @@ def test_a_full_disk_in_a_shop_keeps_the_link(place: House) -> None:
         raw = connection.connection.dbapi_connection
         assert raw is not None
         raw.execute("PRAGMA max_page_count=1073741823").fetchone()
-    until("a has all", lambda: head_of(mine, "all") == head_of(place.office.books, "all"), 20)
+    until("a has all", lambda: head_of(mine, "all") == head_of(place.office.books, "all"), 60)
     place.flows()
     assert mine.verify() == []

@@ -130,7 +130,7 @@ def test_retained_garbage_before_anybody_starts(tmp_path: Path) -> None:
         assert len(reasons(made.shops["a"].books)) >= 5
         made.broker.stop()
         made.broker.start()
-        made.flows(seconds=15)
+        made.flows(seconds=60)
         made.quiet()
 
 

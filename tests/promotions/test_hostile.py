@@ -12,7 +12,7 @@ from promotions.basket import BasketLine, Context
 from promotions.rule import RuleFaults, parse
 from tests.promotions import random_cases
 
-SECONDS_MAX = 10  # for one answer, on a machine with much else to do
+SECONDS_MAX = 60  # for one answer: a hang is found, speed lives in the benchmark
 
 ODD = st.one_of(
     st.none(),

@@ -139,7 +139,7 @@ def sign_in(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
             base_url=site,
         )
         opened.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         context.on("weberror", lambda fault: faults.append(str(fault.error)))
         context.on("console", lambda m: faults.append(m.text) if "Security" in m.text else None)
         page = enter(context, name, language)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from flask import Flask
 
 from central.compose import HeadOffice
@@ -20,12 +21,20 @@ from tests.central.web.conftest import Person
 Who = Callable[[str], Person]
 
 
+SOON_S = 50.0  # much less than a ping here, much more than a busy machine needs
+
+
+@pytest.fixture(autouse=True)
+def _rare_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PING_S", 300.0)
+
+
 class Stream:
     """A client that reads one event after the other."""
 
     def __init__(self, address: str, person: Person) -> None:
         at = urlsplit(address)
-        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
         cookie = person.client.get_cookie("tillmesh_session")
         self.connection.request("GET", "/live", headers={"Cookie": f"{cookie.key}={cookie.value}"})
         self.answer = self.connection.getresponse()
@@ -65,7 +74,7 @@ def test_a_sale_is_told_at_once(site: str, person: Who, shops: dict[str, Shop]) 
         while not {"sale", "stock"} <= found.keys():
             fact = next(facts)
             found[fact["topic"]] = fact["data"]
-        assert time.monotonic() - begun < live.PING_S, "it waited for the next ping"
+        assert time.monotonic() - begun < SOON_S, "it waited for the next ping"
         assert found["sale"]["stores"] == {"south": 1}
         assert found["stock"]["store"] == "south"
         assert [sku for sku, _ in found["stock"]["figures"]] == ["P0101"]
@@ -106,7 +115,7 @@ def test_a_browser_has_one_stream(site: str, app: Flask, person: Who) -> None:
             assert next(iter(new))["topic"] == "ping"
             begun = time.monotonic()
             assert list(facts) == []
-            assert time.monotonic() - begun < live.PING_S, "it waited for the next ping"
+            assert time.monotonic() - begun < SOON_S, "it waited for the next ping"
             assert app.extensions[live.EXTENSION].count == 1
 
 
@@ -129,7 +138,7 @@ def test_shutdown_ends_open_streams_quickly(office: HeadOffice, person: Who) -> 
         next(iter(one))
     begun = time.monotonic()
     server.stop()
-    assert time.monotonic() - begun < live.PING_S, "it waited for the next ping"
+    assert time.monotonic() - begun < SOON_S, "it waited for the next ping"
     for one in streams:
         assert list(one) == []
         one.close()

@@ -113,7 +113,7 @@ def test_a_page_tells_its_own_clock(
         wait_for(lambda: bool(site.shop.screens.screens()), 120)
         page.locator("#links summary").click()
         if words:
-            expect(page.locator("#sheet")).to_contain_text(words, timeout=30_000)
+            expect(page.locator("#sheet")).to_contain_text(words, timeout=60_000)
         (screen,) = site.shop.screens.screens()
         assert screen.zone == zone
         assert screen.wrong == bool(words)

@@ -12,7 +12,7 @@ from tests.edge.web.conftest import Site, Visit
 from tests.edge.web.test_pages import DESK, PHONE, clean
 
 pytestmark = pytest.mark.slow
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module", autouse=True)

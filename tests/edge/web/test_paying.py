@@ -15,7 +15,7 @@ from protocol.ids import ALL
 from tests.edge import shop_builder as house
 from tests.edge.web.conftest import Site, Visit
 
-LONG_MS = 20_000
+LONG_MS = 60_000
 CODE = "134512345678901234"
 
 

@@ -179,11 +179,11 @@ def test_edge_away_keeps_scans_and_goes_on_by_itself(site: Site, till: Page) -> 
     settled(till, 1)
     site.stop()
     wedge(till, MILK, BREAD)
-    expect(till.locator("#away")).to_be_visible(timeout=10_000)
+    expect(till.locator("#away")).to_be_visible(timeout=60_000)
     expect(till.locator("#rows > li.pending")).to_have_count(2)
     site.start()
     settled(till, 3)
-    expect(till.locator("#away")).to_be_hidden(timeout=10_000)
+    expect(till.locator("#away")).to_be_hidden(timeout=60_000)
     assert site.codes() == [BUN, MILK, BREAD]
 
 

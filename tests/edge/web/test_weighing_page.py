@@ -19,7 +19,7 @@ from tests.keyboard import wedge
 
 pytestmark = pytest.mark.slow
 LABEL = "2012345005365"  # 0.536 kg of the ham
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
