@@ -5,12 +5,15 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from sqlalchemy import delete, insert
 
 from devices.note import encode_note
 from edge.stockroom import Piece
+from protocol.node.tables import READ
 from tests.edge.shop_builder import BUN, MILK, sell
 from tests.edge.web.conftest import Site, Visit
 from tests.edge.web.test_till_page import settled
+from tests.journeys.screens import shot
 from tests.keyboard import wedge
 
 pytestmark = pytest.mark.slow
@@ -236,3 +239,28 @@ def test_stock_moves_on_the_page_by_itself(site: Site, visit: Visit) -> None:
     lines = [Piece("bun", 8_000)]
     site.shop.stockroom.receive(site.shop.node.new_id(), "Mill", lines, person="mei")
     expect(page.locator("td.here strong")).to_have_text("58")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_sale_whose_event_was_pruned_is_told_in_words(
+    site: Site, visit: Visit, language: str
+) -> None:
+    sale = READ["sale"]
+    row = {c.name: "" if c.type.python_type is str else 1 for c in sale.columns}
+    row |= {"store": "s1", "sale": "long-ago", "receipt_number": "1-1-000001"}
+    with site.shop.books.database.begin() as tx:
+        tx.execute(delete(sale).where(sale.c.sale == "long-ago"))
+        tx.execute(insert(sale).values({**row, "business_date": "2026-08-01"}))
+    page = visit("mei", "/sales/long-ago", language=language)
+    words = {"zh": "完整小票请在总部查询", "en": "Head office has the whole receipt"}
+    expect(page.locator("main")).to_contain_text(words[language])
+    expect(page.locator("main")).to_contain_text("1-1-000001")
+    for size in (TILL, PHONE):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        clean(page)
+        fits(page)
+        shot(page, f"pruned-{language}-{size[0]}")
+    page.goto(site.base + "/sales")
+    clean(page)
+    with site.shop.books.database.begin() as tx:
+        tx.execute(delete(sale).where(sale.c.sale == "long-ago"))
