@@ -23,11 +23,14 @@ from protocol.errors import Corrupt
 from protocol.journal import ORIGIN, Position, Stored, check_hash, link, parent_of
 from protocol.wire import BATCH_EVENTS_MAX, PROTOCOL, Batch, Cursor
 
-WINDOW_BATCHES_MAX = 4
+WINDOW_BATCHES = 4  # to begin with, and on a slow line
+WINDOW_BATCHES_MAX = 24  # while answers come promptly
+PROMPT_MS = 400
 RTO_MS_MIN = 2_000
 RTO_MS_MAX = 60_000
 PRUNED = "PRUNED"  # why a stream stands still: the follower lacks what is not held any more
 SESSIONS_OVER_MAX = 64  # remembered per peer
+KNOCKS = 8  # greetings in a row that show a session to be alive
 
 
 class Records(Protocol):
@@ -149,6 +152,16 @@ class Flight(msgspec.Struct, frozen=True):
     sent_ms: int
 
 
+def window_after(window: int, rtt_ms: float) -> int:
+    """The next window, in batches, when one was answered after `rtt_ms`.
+
+    A line that answers at once may be filled; on a slow one the news of today would wait behind.
+    """
+    if window < WINDOW_BATCHES or rtt_ms <= PROMPT_MS:
+        return min(WINDOW_BATCHES_MAX, window + 1)
+    return max(WINDOW_BATCHES, window - 1)
+
+
 class Sender:
     """One stream to one follower: what it holds, what is under way, when to send again."""
 
@@ -159,7 +172,7 @@ class Sender:
         self.stopped = ""  # the follower refused our stream; a greeting or some time goes on
         self.sent_seq = 0
         self.flights: deque[Flight] = deque()
-        self.window = WINDOW_BATCHES_MAX
+        self.window = WINDOW_BATCHES
         self.credit = 400
         self.rto_ms = RTO_MS_MIN
         self.resends = 0
@@ -203,7 +216,6 @@ class Sender:
         if records.hash_at(self.stream, cursor.upto) != cursor.hash:
             self._go_to(cursor, records)
             return self.acked != before
-        self.window = min(WINDOW_BATCHES_MAX, self.window + 1)
         self._land(now_ms, cursor)
         return True
 
@@ -221,6 +233,7 @@ class Sender:
             old = self._srtt_ms
             self._srtt_ms = rtt_ms if old is None else old + (rtt_ms - old) / 8
             self.rto_ms = max(RTO_MS_MIN, min(RTO_MS_MAX, int(4 * self._srtt_ms)))
+            self.window = window_after(self.window, rtt_ms)
 
     def _go_to(self, cursor: Cursor, records: Records) -> None:
         """Start again after the follower's place, or where its line and ours must have parted."""
@@ -276,6 +289,7 @@ class Sender:
         if not self.flights or now_ms - self.flights[0].sent_ms < self.rto_ms:
             return False
         self._rewind()
+        self.window = min(self.window, WINDOW_BATCHES)
         self.rto_ms = min(RTO_MS_MAX, self.rto_ms * 2)
         return True
 
@@ -292,17 +306,21 @@ class Sender:
 
 
 class Sessions:
-    """Which connection of each peer is the present one; one that is over never comes back.
+    """Which connection of each peer is the present one; one that is over does not come back.
 
     A greeting that was overtaken by a later one, or replayed by a rogue, would otherwise make this
     node answer nobody: the peer would wait, and hear no news until it speaks itself. Processes
     that speak as one peer (head office's ingest workers) take turns, and do come back.
+
+    A restart forgets what is over. An old greeting that comes then ends the session that is alive;
+    so one that greets again and again, with no other between, is taken for alive after all.
     """
 
     def __init__(self, *, take_turns: bool = False) -> None:
         self._take_turns = take_turns
         self._present: dict[str, str] = {}
         self._over: dict[str, deque[str]] = {}
+        self._knocks: dict[str, tuple[str, int]] = {}  # peer -> a session that is over, how often
 
     def of(self, peer: str) -> str:
         """The peer's session; empty before its first greeting."""
@@ -312,17 +330,24 @@ class Sessions:
         """Another process speaks with this peer from now on."""
         self._present.pop(peer, None)
         self._over.pop(peer, None)
+        self._knocks.pop(peer, None)
 
     def begin(self, peer: str, session: str) -> bool:
         """A greeting came; False if it belongs to a session that is over."""
         over = self._over.setdefault(peer, deque(maxlen=SESSIONS_OVER_MAX))
-        if session in over and not self._take_turns:
+        if session in over and not self._take_turns and self._knock(peer, session) < KNOCKS:
             return False
+        self._knocks.pop(peer, None)
         before = self._present.get(peer)
         if before not in (None, session):
             over.append(before)
         self._present[peer] = session
         return True
+
+    def _knock(self, peer: str, session: str) -> int:
+        last, count = self._knocks.get(peer, ("", 0))
+        self._knocks[peer] = session, 1 + (count if last == session else 0)
+        return self._knocks[peer][1]
 
 
 class Source:

@@ -14,7 +14,10 @@ LANE_MESSAGES_MAX: Final = 1_024
 LANE_BYTES_MAX: Final = 16_000_000
 BYTES_MAX: Final = 64_000_000
 LANES_MAX: Final = 20_000
-TAKE_BYTES_MAX: Final = 2_500_000
+LIGHT_BYTES: Final = 16_000  # a lane with no more than this goes first
+CREDIT_EVENTS_MAX: Final = 400  # of one sender
+CREDIT_EVENTS_MIN: Final = 100
+EVENTS_WAITING_MAX: Final = 20_000  # of all senders: what BYTES_MAX holds
 
 
 class _Lane:
@@ -71,10 +74,18 @@ class Inbox:
         with self._ready:
             return sum(len(lane.messages) for lane in self._lanes.values()), self._size
 
-    def take(self, timeout_s: float, most: int) -> tuple[list[str], set[str], list[Message]]:
-        """Words, moved streams and up to `most` messages, one of each lane in turn.
+    def credit(self) -> int:
+        """How many events a sender may have under way, now that so many speak at once."""
+        share = EVENTS_WAITING_MAX // max(1, len(self._lanes))
+        return max(CREDIT_EVENTS_MIN, min(CREDIT_EVENTS_MAX, share))
 
-        Fewer when they are large: about a thousand sales go into one transaction.
+    def take(
+        self, timeout_s: float, most: int, budget: int
+    ) -> tuple[list[str], set[str], list[Message]]:
+        """Words, moved streams and up to `most` messages, until they have `budget` bytes.
+
+        Lanes with little in them come first, so that nobody waits for the backlog of another; then
+        one message of each lane in turn, and always one, so that a backlog does not stand still.
         """
         with self._ready:
             if not (self._words or self._moved or self._lanes):
@@ -83,16 +94,28 @@ class Inbox:
             moved, self._moved = self._moved, set()
             messages: list[Message] = []
             taken = 0
-            while self._lanes and len(messages) < most and taken < TAKE_BYTES_MAX:
-                name, lane = next(iter(self._lanes.items()))
-                message = lane.messages.popleft()
-                size = len(message.payload) + 200
-                lane.size -= size
-                self._size -= size
-                taken += size
-                messages.append(message)
+            lanes = list(self._lanes.items())
+            heavy = deque(one for one in lanes if one[1].size > LIGHT_BYTES)
+            for name, lane in lanes:
+                light = lane.size <= LIGHT_BYTES
+                while light and lane.messages and len(messages) < most - bool(heavy):
+                    taken += self._take_one(name, lane, messages)
+            while heavy and len(messages) < most:
+                name, lane = heavy.popleft()
+                taken += self._take_one(name, lane, messages)
                 if lane.messages:
                     self._lanes.move_to_end(name)
-                else:
-                    del self._lanes[name]
+                    heavy.append((name, lane))
+                if taken >= budget:
+                    break
             return words, moved, messages
+
+    def _take_one(self, name: str, lane: _Lane, messages: list[Message]) -> int:
+        message = lane.messages.popleft()
+        size = len(message.payload) + 200
+        lane.size -= size
+        self._size -= size
+        messages.append(message)
+        if not lane.messages:
+            del self._lanes[name]
+        return size

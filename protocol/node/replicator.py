@@ -25,6 +25,7 @@ from protocol.node.inbox import Inbox
 from protocol.node.keeping import Keeping
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
+from protocol.node.pacing import Counts, Pace
 from protocol.node.refusing import Greetings, Refusals
 from protocol.node.sending import Sending, Status, cursor_at
 from protocol.node.side import Side as Side  # noqa: PLC0414 - known by this name
@@ -49,14 +50,6 @@ class Incoming(msgspec.Struct, frozen=True):
     topic: str
     payload: bytes
     batch: Batch
-
-
-class Counts(msgspec.Struct):
-    """What was kept since the start; written by the replication thread, read by anybody."""
-
-    events: int = 0
-    groups: int = 0  # transactions
-    seconds: float = 0.0
 
 
 class Replicator:
@@ -95,6 +88,7 @@ class Replicator:
             will=self._will,
         )
         self._inbox = Inbox(self._speaker_of)
+        self._pace = Pace()
         self._refusals = Refusals(books)
         self.sending = Sending(
             books, key, clock, node=side.node, topics=side.topics, sources_for=side.sources_for
@@ -156,7 +150,8 @@ class Replicator:
                 self._stopping.wait(1.0)
 
     def _turn(self) -> None:
-        words, moved, messages = self._inbox.take(self.side.tick_s, GROUP_MAX)
+        budget = self._pace.budget(time.monotonic())
+        words, moved, messages = self._inbox.take(self.side.tick_s, GROUP_MAX, budget)
         for word in words:
             self._told(word)
         self.sending.moved(moved)
@@ -274,6 +269,7 @@ class Replicator:
             if not (self._is_ours(batch, peer) or self.side.accepts(peer, batch.stream)):
                 detail = f"{peer} may not send {batch.stream}"
                 raise Corrupt("MESSAGE_UNREADABLE", detail=detail)
+            self._pace.came(len(message.payload), time.monotonic())
             group.append(Incoming(peer, message.topic, message.payload, batch))
         elif topic.leaf == "ack":
             self._acked(peer, message)
@@ -414,6 +410,7 @@ class Replicator:
         self.counts.groups += 1
         self.counts.events += len(kept)
         self.counts.seconds += time.monotonic() - started
+        self._pace.took(sum(len(o.payload) for o in group), time.monotonic() - started)
         for one, reason in broken:
             self._refuse_batch(one, reason)
         if kept:
@@ -430,7 +427,8 @@ class Replicator:
             self._gaps[stream] = (verdict.cursor, now)
             return cursor_at(stream, verdict.cursor, status="gap")
         fork = isinstance(verdict, Accepted) and verdict.fork
-        return cursor_at(stream, verdict.tip, status="fork" if fork else "ok")
+        said = cursor_at(stream, verdict.tip, status="fork" if fork else "ok")
+        return msgspec.structs.replace(said, credit=self._inbox.credit())
 
     def _refuse_batch(self, one: Incoming, fault: Corrupt) -> None:
         self.refuse(one.topic, one.payload, fault)

@@ -1,6 +1,6 @@
 """Many shops in one process: real chains, real signatures, real batches, without their databases.
 
-They greet, keep four batches under way each and wait for head office's acknowledgement, as
+They greet, keep a window of batches under way each and wait for head office's acknowledgement, as
 `protocol.replication` demands of a shop.
 
     python -m tests.bench.fleet PORT NAMES_FILE EVENTS [CHAIN PAIR AUTHORITY]    prints events/s
@@ -23,7 +23,7 @@ from protocol.node import logs
 from protocol.node.certificates import client_context
 from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.signing import NodeKey
-from protocol.replication import WINDOW_BATCHES_MAX, cut
+from protocol.replication import WINDOW_BATCHES, cut, window_after
 from protocol.topics import Topics
 from protocol.wire import Ack, Batch, Clk, Cursor, Hello
 from tests.bench.journal_bench import sale
@@ -43,7 +43,15 @@ class ShopAtSea(msgspec.Struct):
     head: Position
     sent: int = 0
     acked: int = 0  # batches
+    window: int = WINDOW_BATCHES
+    credit: int = 400  # events
+    sent_ms: list[float] = []
     welcomed: bool = False
+
+    def may_send(self) -> bool:
+        """Within the window and the credit; one batch always."""
+        flying = self.batches[self.acked : self.sent]
+        return len(flying) < self.window and sum(b.n for b in flying) < self.credit
 
 
 def key_of(store: str) -> NodeKey:
@@ -130,10 +138,11 @@ class Fleet:
         )
 
     def _pump(self, one: ShopAtSea) -> None:
-        while one.sent < len(one.batches) and one.sent - one.acked < WINDOW_BATCHES_MAX:
+        while one.sent < len(one.batches) and one.may_send():
             data = wire.encode(one.batches[one.sent])
             assert self._link.publish(self.topics.up(one.store, "journal"), data)
             one.sent += 1
+            one.sent_ms.append(time.monotonic() * 1000)
 
     def _take(self, message: Message) -> None:
         topic = self.topics.parse(message.topic)
@@ -143,7 +152,10 @@ class Fleet:
             assert cursor.status in {"welcome", "ok"}, cursor
             one.welcomed = True
             done = [n for n, b in enumerate(one.batches, 1) if b.last == cursor.hash]
+            for n in range(one.acked, max([one.acked, *done])):
+                one.window = window_after(one.window, time.monotonic() * 1000 - one.sent_ms[n])
             one.acked = max([one.acked, *done])
+            one.credit = cursor.credit
         self._pump(one)
 
     def run(self) -> float:

@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 from protocol.errors import Corrupt
 from protocol.journal import ORIGIN, Position, Stored
 from protocol.replication import (
+    PROMPT_MS,
     PRUNED,
     RTO_MS_MAX,
     RTO_MS_MIN,
+    WINDOW_BATCHES,
     WINDOW_BATCHES_MAX,
     Accepted,
     Gap,
     Known,
     Sender,
-    Sessions,
     Source,
     cut,
     judge,
+    window_after,
 )
 from protocol.wire import Cursor
 from tests.builders import EPOCHS, branch, make_batch, received
@@ -138,11 +140,11 @@ def test_a_greeting_says_where_to_start() -> None:
 
 def test_window_and_credit_bound_what_is_under_way() -> None:
     sender = greeted(holding(WHOLE))
-    for n in range(1, WINDOW_BATCHES_MAX + 1):
+    for n in range(1, WINDOW_BATCHES + 1):
         assert sender.due(14) == n - 1
         sender.sent(0, n)
     assert sender.due(14) is None
-    assert sender.in_flight() == WINDOW_BATCHES_MAX
+    assert sender.in_flight() == WINDOW_BATCHES
     assert sender.on_ack(10, told(TRUNK[1].position, credit=3), holding(WHOLE))
     assert sender.in_flight() == 2
     assert sender.due(14) == 4
@@ -194,7 +196,29 @@ def test_busy_halves_the_window_and_answers_open_it_again() -> None:
     for n in range(5):
         sender.sent(0, n + 1)
         sender.on_ack(1, told(TRUNK[n].position), store)
-    assert sender.window == WINDOW_BATCHES_MAX
+    assert sender.window == 1 + 5
+
+
+def test_the_window_grows_while_answers_are_prompt_and_shrinks_when_they_are_not() -> None:
+    store = holding(WHOLE)
+    sender = greeted(store)
+    for n in range(3):
+        sender.sent(0, n + 1)
+        sender.on_ack(PROMPT_MS, told(TRUNK[n].position), store)
+    assert sender.window == WINDOW_BATCHES + 3
+    sender.sent(0, 4)
+    sender.on_ack(PROMPT_MS + 1, told(TRUNK[3].position), store)
+    assert sender.window == WINDOW_BATCHES + 2
+    sender.sent(0, 5)
+    assert sender.tick(sender.rto_ms)
+    assert sender.window == WINDOW_BATCHES
+    window = WINDOW_BATCHES
+    for _ in range(100):
+        window = window_after(window, 1)
+    assert window == WINDOW_BATCHES_MAX
+    for _ in range(100):
+        window = window_after(window, 10 * PROMPT_MS)
+    assert window == WINDOW_BATCHES
 
 
 def test_refused_stops_until_a_new_greeting() -> None:
@@ -452,26 +476,3 @@ def test_cuts_are_bounded_and_lose_nothing(start: int, events_max: int, bytes_ma
         assert len(part) == 1 or sum(len(e.data) for e in part) <= bytes_max
         left = left[len(part) :]
     assert cut([], events_max=1, bytes_max=1) == ()
-
-
-# -- sessions -----------------------------------------------------------------------------------
-
-
-def test_a_session_that_is_over_does_not_come_back() -> None:
-    """Its greeting was overtaken by the next one, or somebody plays it again."""
-    sessions = Sessions()
-    assert sessions.of("a") == ""
-    assert sessions.begin("a", "one")
-    assert sessions.begin("a", "one")  # greets again
-    assert sessions.begin("a", "two")
-    assert not sessions.begin("a", "one")
-    assert sessions.of("a") == "two"
-    assert sessions.begin("b", "one")  # another's session may be called the same
-    sessions.forget("a")
-    assert sessions.begin("a", "one")
-
-
-def test_processes_that_take_turns_come_back() -> None:
-    sessions = Sessions(take_turns=True)
-    assert all(sessions.begin("central", s) for s in ("one", "two", "one"))
-    assert sessions.of("central") == "one"
