@@ -57,7 +57,7 @@ from protocol.node.tables import read
 
 SERVERS: Final = frozenset({"https", "broker"})
 Part = Literal["all", "pages", "ingest"]
-GARBAGE = (50_000, 20, 50)  # a group of sales is 50,000 objects, and none of them is a cycle
+GARBAGE = (200_000, 20, 50)  # a group of sales is 100,000 objects, and none of them is a cycle
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from central.sharing import Share
 from protocol import wire
 from protocol.clockstatus import status_of
 from protocol.errors import Corrupt, Refusal, Unavailable, define
-from protocol.ids import ALL, CENTRAL, shop_stream, stream_store, to_stream, zone_stream
-from protocol.ledger import shelf, shelf_skus
+from protocol.ids import ALL, CENTRAL, shop_stream, to_stream, zone_stream
+from protocol.journal import Position
+from protocol.ledger import shelf
 from protocol.node import signing
-from protocol.node.bulk import among
 from protocol.node.mqttlink import Broker, Message
 from protocol.node.replicator import React, Replicator
 from protocol.node.sending import clk_of
@@ -42,6 +42,7 @@ from protocol.wire import (
 
 log = structlog.get_logger("syncing")
 
+SHELF = shelf("")
 BEACON_S = 10.0
 REPORT_S = 3.0
 RENEW_LOOK_S = 3600.0
@@ -97,30 +98,40 @@ def portions(rows: Sequence[tuple[str, int]]) -> list[tuple[tuple[str, int], ...
     return [*parts, tuple(rows[start:])]
 
 
+class Changed(msgspec.Struct):
+    """What changed on one shop's shelf, and up to which place of its journal that counts."""
+
+    figures: dict[str, int]
+    upto: Position
+
+
 class Figures:
     """Changed shelves on their way to the neighbours, conflated."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, dict[str, set[str]]] = {}  # group -> store -> skus
+        self._pending: dict[str, dict[str, Changed]] = {}  # group -> store
         self._sent_at: dict[str, float] = {}
 
-    def changed(self, group: str, store: str, skus: set[str]) -> None:
-        """These products moved in this shop."""
-        self._pending.setdefault(group, {}).setdefault(store, set()).update(skus)
+    def changed(self, group: str, store: str, figures: dict[str, int], upto: Position) -> None:
+        """This is what lies in this shop now, at this place of its journal."""
+        stores = self._pending.setdefault(group, {})
+        known = stores.setdefault(store, Changed({}, upto))
+        known.figures.update(figures)
+        known.upto = upto
 
     def took(self, group: str, seconds: float) -> None:
-        """Reading figures cost time: the group rests in proportion, and conflates more."""
+        """Telling figures cost time: the group rests in proportion, and conflates more."""
         rest = min(FIGURES_REST_S, seconds * FIGURES_REST)
         self._sent_at[group] = self._sent_at.get(group, 0.0) + rest
 
-    def due(self, now_s: float) -> list[tuple[str, str, list[str]]]:
-        """(group, store, skus) that may be sent now."""
-        out = []
+    def due(self, now_s: float) -> list[tuple[str, str, Changed]]:
+        """(group, store, what changed) that may be sent now."""
+        out: list[tuple[str, str, Changed]] = []
         for group in list(self._pending):
             if now_s - self._sent_at.get(group, 0.0) >= FIGURES_S:
                 self._sent_at[group] = now_s
                 stores = self._pending.pop(group)
-                out += [(group, store, sorted(skus)) for store, skus in stores.items()]
+                out += [(group, store, changed) for store, changed in stores.items()]
         return out
 
 
@@ -270,15 +281,14 @@ class Syncing:
         if any(r.envelope.type in {"StoreAdded", "NodeAccepted", "NodeRevoked"} for r in recorded):
             self._shops = None
         shops = self._known()
-        moved: dict[str, set[str]] = {}
-        for event in recorded:
-            store = stream_store(event.stored.stream)
-            if event.body is not None and store in shops:
-                moved.setdefault(store, set()).update(shelf_skus(event.body, event.stored.stream))
-        for store, skus in moved.items():
-            if not skus:
-                continue
-            self._figures.changed(shops[store].group, store, skus)
+        tips = {r.stored.stream: r.stored.position for r in recorded}
+        moved: dict[str, dict[str, int]] = {}
+        for place, sku, qty in self._books.shelves:
+            moved.setdefault(place, {})[sku] = qty
+        for place, figures in moved.items():
+            store = place.removeprefix(SHELF)
+            if store in shops and place in tips:  # a shop's stream is called as its shelf
+                self._figures.changed(shops[store].group, store, figures, tips[place])
 
     # -- in the replication thread ----------------------------------------------------------
 
@@ -351,7 +361,7 @@ class Syncing:
         self._pictures.begin(now_s, self._neighbours)
         while (pair := self._pictures.next()) is not None:
             asker, store = pair
-            for figures in self._figures_of(store, None):
+            for figures in self._picture(store):
                 self.replicator.publish(self._topics.dn(asker, "rsp"), figures, qos=1)
             if time.monotonic() - now_s > PICTURES_BUSY_S:
                 return
@@ -366,33 +376,28 @@ class Syncing:
         for store in beats:
             self._hub.publish("shop", {"store": store, "alive": True})
 
-    def _figures_of(self, store: str, skus: list[str] | None) -> list[StockFigures]:
+    def _picture(self, store: str) -> list[StockFigures]:
+        """All that lies in a shop."""
         stock = READ["stock"]
         query = select(stock.c.sku, stock.c.qty_milli).where(stock.c.place == shelf(store))
         with self._books.database.reading() as connection:
-            if skus is not None:
-                query = query.where(among(connection, stock.c.sku, skus))
-            rows = [
-                (sku, qty) for sku, qty in connection.execute(query.order_by(stock.c.sku)).all()
-            ]
+            found = {row.sku: row.qty_milli for row in connection.execute(query).all()}
             head = SqlRecords(connection).head(shop_stream(store))
-        at_ms = self._clock.read().at_ms
+        return self._told(store, Changed(found, head), full=True)
+
+    def _told(self, store: str, changed: Changed, *, full: bool = False) -> list[StockFigures]:
+        at_ms, upto = self._clock.read().at_ms, changed.upto
         return [
             StockFigures(
-                store=store,
-                epoch=head.epoch,
-                upto=head.seq,
-                at=at_ms,
-                full=skus is None,
-                figures=part,
+                store=store, epoch=upto.epoch, upto=upto.seq, at=at_ms, full=full, figures=part
             )
-            for part in portions(rows)
+            for part in portions(sorted(changed.figures.items()))
         ]
 
     def _tick(self, now_s: float) -> None:
-        for group, store, skus in self._figures.due(now_s):
+        for group, store, changed in self._figures.due(now_s):
             started = time.monotonic()
-            for figures in self._figures_of(store, skus):
+            for figures in self._told(store, changed):
                 self.replicator.publish(self._topics.group(group), figures)
                 self._hub.publish(
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}

@@ -117,11 +117,3 @@ def postings(event: Event, stream: str) -> list[Posting]:
             return list(_arrival(event, store))
         case _:
             return []
-
-
-def shelf_skus(event: Event, stream: str) -> set[str]:
-    """The products whose shelf in the stream's shop this event moves."""
-    if isinstance(event, SaleCompleted):
-        return {line.sku for line in event.lines} | {gift.sku for gift in event.gifts}
-    here = shelf(stream_store(stream) or "")
-    return {p.sku for p in postings(event, stream) if here in (p.source, p.target)}

@@ -36,6 +36,7 @@ from protocol.node.tables import (
     truth,
 )
 from protocol.node.verifying import Fault, verify
+from protocol.node.writing import Shelf
 from protocol.replication import Accepted
 
 REFUSED_ROWS_MAX = 1_000
@@ -77,7 +78,7 @@ class Books:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A write transaction; listeners are told after its commit."""
-        self._local.recorded = []
+        self._local.recorded, self._local.shelves = [], []
         with self.database.begin() as tx:
             yield tx
         recorded, self._local.recorded = self._local.recorded, []
@@ -87,11 +88,22 @@ class Books:
                     listener(recorded)
                 except Exception:  # it is committed: nobody may be told otherwise
                     log.exception("listener_failed")
+        self._local.shelves = []
+
+    @property
+    def shelves(self) -> Sequence[Shelf]:
+        """For a listener: what the commit that it is told of made of each shelf that it changed.
+
+        Nothing when the commit was another process's.
+        """
+        found: list[Shelf] = getattr(self._local, "shelves", [])
+        return found
 
     def record(self, tx: Connection, drafts: Mapping[str, Sequence[Draft]]) -> list[Recorded]:
         """Append as the writer and project; a draft whose id stands in the stream is left out."""
         recorded = self.journal.append(tx, drafts)
-        project(tx, recorded, fold_one=self._fold, writer=True)
+        shelves = self._local.shelves
+        project(tx, recorded, fold_one=self._fold, writer=True, shelves=shelves)
         self._local.recorded += recorded
         return recorded
 
@@ -103,7 +115,7 @@ class Books:
             if fault:
                 park(tx, event, fault)
         recorded = [event for event, _ in pairs]
-        project(tx, recorded, fold_one=self._fold)
+        project(tx, recorded, fold_one=self._fold, shelves=self._local.shelves)
         self._local.recorded += recorded
         return recorded
 
@@ -124,7 +136,7 @@ class Books:
         self.journal.extend(tx, opening())
         for event, fault in faults:
             park(tx, event, fault)
-        project(tx, recorded, fold_one=self._fold)
+        project(tx, recorded, fold_one=self._fold, shelves=self._local.shelves)
         self._local.recorded += recorded
         return recorded
 

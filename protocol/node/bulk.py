@@ -4,20 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Text,
-    bindparam,
-    cast,
-    func,
-    select,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-
-_encode = msgspec.json.Encoder().encode
 
 
 def array_literal(column: Sequence[Any]) -> str:
@@ -29,15 +17,6 @@ def array_literal(column: Sequence[Any]) -> str:
     if "\\" in joined or joined.count('"') != 2 * (len(column) - 1):
         joined = '","'.join([v.replace("\\", "\\\\").replace('"', '\\"') for v in column])
     return f'{{"{joined}"}}'
-
-
-def among(connection: Connection, column: ColumnElement[str], texts: Sequence[str]) -> Any:
-    """`column IN texts`, in one parameter: the statement is the same for any number of them."""
-    if connection.dialect.name == "postgresql":
-        array = cast(bindparam(None, array_literal(texts) if texts else "{}", Text), ARRAY(Text))
-        return column.in_(select(func.unnest(array)))  # = ANY would compare each row with each text
-    listed = func.json_each(bindparam(None, _encode(texts).decode(), Text)).table_valued("value")
-    return column.in_(select(listed.c.value))
 
 
 @contextmanager

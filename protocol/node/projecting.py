@@ -14,7 +14,7 @@ from protocol.ids import stream_store
 from protocol.ledger import shelf
 from protocol.node.sqljournal import Recorded, upsert
 from protocol.node.tables import READ, digest_check, parked, shelf_digest
-from protocol.node.writing import Unfit, row_hash, storable, write
+from protocol.node.writing import Shelf, Unfit, row_hash, storable, write
 
 __all__ = ["park", "project", "row_hash", "shelf_proof"]
 
@@ -69,20 +69,27 @@ def park(tx: Connection, event: Recorded, fault: Exception) -> None:
 
 
 def project(
-    tx: Connection, events: Iterable[Recorded], *, fold_one: Fold = fold, writer: bool = False
+    tx: Connection,
+    events: Iterable[Recorded],
+    *,
+    fold_one: Fold = fold,
+    writer: bool = False,
+    shelves: list[Shelf] | None = None,
 ) -> int:
     """Fold events into the read tables, in the caller's transaction; return how many were parked.
 
-    A shop's `StockDigest` is compared exactly at its position. What may not be said or cannot be
-    stored is parked by a follower; at its `writer` it raises, so that nothing is recorded.
+    `shelves` gets what each changed shelf row became, the last word last. A shop's `StockDigest` is
+    compared exactly at its position. What may not be said or cannot be stored is parked by a
+    follower; at its `writer` it raises, so that nothing is recorded.
     """
     pending: list[tuple[Recorded, list[Delta]]] = []
     count = 0
+    shelves = [] if shelves is None else shelves
     for event in events:
         try:
             pending.append((event, fold_one(event.body, event.envelope)))
             if isinstance(event.body, StockDigest):
-                count += _write_all(tx, pending, writer=writer)
+                count += _write_all(tx, pending, shelves, writer=writer)
                 pending = []
                 _check_digest(tx, event.body, event.envelope)
         except DBAPIError:
@@ -92,12 +99,13 @@ def project(
                 raise
             park(tx, event, fault)
             count += 1
-    return count + _write_all(tx, pending, writer=writer)
+    return count + _write_all(tx, pending, shelves, writer=writer)
 
 
 def _write_all(
     tx: Connection,
     folded: Sequence[tuple[Recorded, list[Delta]]],
+    shelves: list[Shelf],
     *,
     writer: bool,
     judged: bool = False,
@@ -108,18 +116,19 @@ def _write_all(
         return 0
     try:
         with tx.begin_nested():
-            write(tx, deltas, fresh=not judged)
+            changed = write(tx, deltas, fresh=not judged)
     except _UNSTORABLE as fault:
         if not judged:
             good, count = _judge(tx, folded, writer=writer)
-            return count + _write_all(tx, good, writer=writer, judged=True)
+            return count + _write_all(tx, good, shelves, writer=writer, judged=True)
         if writer or len(folded) == 1:
             reason = Corrupt("VALUE_OUT_OF_RANGE", value=str(getattr(fault, "orig", fault))[:200])
             if writer:
                 raise reason from fault
             park(tx, folded[0][0], reason)
             return 1
-        return sum(_write_all(tx, [one], writer=False, judged=True) for one in folded)
+        return sum(_write_all(tx, [one], shelves, writer=False, judged=True) for one in folded)
+    shelves += changed
     return 0
 
 

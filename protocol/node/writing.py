@@ -30,6 +30,7 @@ _encode = msgspec.json.Encoder().encode
 Sums = dict[str, dict[Any, tuple[int, ...]]]
 Rows = dict[str, dict[Any, Put]]
 Stock = dict[str, dict[str, list[int]]]  # row's place -> sku -> its amounts
+Shelf = tuple[str, str, int]  # place, sku, what lies there now
 Lines = list[tuple[Any, ...]]
 
 
@@ -148,15 +149,14 @@ def _post(stock: Stock, moved: Moved) -> int:
             (here, out), (there, into) = account(source), account(target)
             left, entered = stock.setdefault(here, {}), stock.setdefault(there, {})
         sku, qty = p.sku, p.qty_milli
-        total += abs(qty)
-        row = left.get(sku)
-        if row is None:
+        total += qty if qty > 0 else -qty
+        if sku in left:
+            row = left[sku]
+        else:
             row = left[sku] = [0, 0]
         row[out] -= qty
         if entered is not left:
-            row = entered.get(sku)
-            if row is None:
-                row = entered[sku] = [0, 0]
+            row = entered.setdefault(sku, [0, 0])
         row[into] += qty
     return 2 * total
 
@@ -268,8 +268,10 @@ def _returned(tx: Connection, name: str, columns: Sequence[Sequence[Any]]) -> An
 # -- writing --------------------------------------------------------------------------------------
 
 
-def write(tx: Connection, deltas: Iterable[Delta], *, fresh: bool = False) -> None:
-    """Write deltas in one go per table; Unfit or a database's refusal when a value cannot be held.
+def write(tx: Connection, deltas: Iterable[Delta], *, fresh: bool = False) -> Sequence[Shelf]:
+    """Write deltas in one go per table; return what the changed shelf rows became.
+
+    Raises Unfit or a database's refusal when a value cannot be held.
 
     `fresh`: no event behind them was ever written before, so its own rows need no comparison.
     The caller's savepoint takes back what was written before a fault.
@@ -285,9 +287,10 @@ def write(tx: Connection, deltas: Iterable[Delta], *, fresh: bool = False) -> No
         if found.moves:
             lines = [row for moved in found.moves for row in moved.rows()]
             _upsert(tx, MOVES, lines, zip(*lines, strict=True))
-    _stock(tx, stock, found.stock)
+    changed = _stock(tx, stock, found.stock)
     for name, lines in prepared.items():
         _upsert(tx, name, lines, zip(*lines, strict=True))
+    return changed
 
 
 def _text(moves: Sequence[Moved]) -> str:
@@ -349,13 +352,16 @@ def _prepared_stock(stock: Stock) -> Shelves:
     return shelves, others
 
 
-def _stock(tx: Connection, prepared: Shelves, stock: Stock) -> None:
+def _stock(tx: Connection, prepared: Shelves, stock: Stock) -> Sequence[Shelf]:
     """Shelves with their digests, the other places without."""
     shelves, others = prepared
     if others[0]:
         _upsert(tx, "stock", list(zip(*others, strict=True)), others)
-    if shelves[0]:
-        _keep_digests(tx, _returned(tx, "stock", shelves), stock)
+    if not shelves[0]:
+        return ()
+    changed: Sequence[Shelf] = _returned(tx, "stock", shelves)
+    _keep_digests(tx, changed, stock)
+    return changed
 
 
 _PROOFS = select(shelf_digest.c.place, shelf_digest.c.digest, shelf_digest.c.products).where(
@@ -372,19 +378,22 @@ def _proof_statement(dialect: str) -> str:
     )
 
 
-def _keep_digests(tx: Connection, changed: Iterable[Sequence[Any]], stock: Stock) -> None:
-    """Move each shelf's digest by what its rows became: (place, sku, quantity)."""
+def _keep_digests(tx: Connection, changed: Iterable[Shelf], stock: Stock) -> None:
+    """Move each shelf's digest by what its rows became."""
     moves: dict[str, list[int]] = {}
+    before_place = ""
+    rows, move = stock.get(before_place, {}), [0, 0]
     for place, sku, new in changed:
-        old = new - stock[place][sku][0]
-        move = moves.get(place)
-        if move is None:
-            move = moves[place] = [0, 0]
+        if place != before_place:
+            before_place, rows = place, stock[place]
+            move = moves.setdefault(place, [0, 0])
+        old = new - rows[sku][0]
         move[0] += row_hash(sku, new) - row_hash(sku, old)
-        move[1] += (new != 0) - (old != 0)
+        if new == 0 or old == 0:
+            move[1] += (new != 0) - (old != 0)
     before = {r[0]: (int(r[1], 16), r[2]) for r in tx.execute(_PROOFS, {"places": list(moves)})}
-    rows = []
+    proofs = []
     for place, (digest, products) in sorted(moves.items()):
         known, count = before.get(place, (0, 0))
-        rows.append((place, f"{(known + digest) & DIGEST_MASK:032x}", count + products))
-    tx.exec_driver_sql(_proof_statement(tx.dialect.name), rows)
+        proofs.append((place, f"{(known + digest) & DIGEST_MASK:032x}", count + products))
+    tx.exec_driver_sql(_proof_statement(tx.dialect.name), proofs)

@@ -1,6 +1,7 @@
 """Read tables are folds: any order of streams, any batches, a rebuild, all give the same."""
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -197,6 +198,26 @@ def test_a_code_counts_only_while_its_rank_is_its_products(central: Books) -> No
             )
         )
         assert found.scalars().all() == ["2"]
+
+
+def test_listeners_hear_what_lies_on_a_shelf_now(boot: Boot) -> None:
+    """Last word last, also where a digest in the middle is compared; nothing for other threads."""
+    books, heard, elsewhere = boot("central", 50), [], []
+    books.listeners.append(lambda _: heard.append(list(books.shelves)))
+    claim = ev.StockDigest(digest="0" * 32, products=1)
+    first = branch("shop/a", [received("1"), claim, received("2", sku="tea"), sale("s")])
+    kept(books, first)
+    kept(books, branch("all", [ev.GroupDefined(group="g", name={"en": "g"})]))
+    assert [{sku: qty for _, sku, qty in told} for told in heard] == [
+        {"bun": 0, "tea": 1000},
+        {},
+    ]
+    assert {place for place, _, _ in heard[0]} == {"shop/a"}
+    assert books.shelves == []
+    thread = threading.Thread(target=lambda: elsewhere.append(books.shelves))
+    thread.start()
+    thread.join()
+    assert elsewhere == [[]]
 
 
 def test_movements_in_one_value_write_what_their_parts_write(boot: Boot) -> None:
