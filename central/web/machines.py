@@ -4,9 +4,14 @@ The listener shows a certificate of the chain's own authority. A caller that sho
 is known by `caller()`; its CN is the node id.
 """
 
+import contextlib
+import socket
 import ssl
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final
 
@@ -15,6 +20,7 @@ import structlog
 from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as Cheroot
+from cheroot.wsgi import WSGIGateway_10
 from flask import Blueprint, Flask, request
 from flask.typing import ResponseReturnValue
 from flask.wrappers import Response
@@ -28,10 +34,13 @@ from protocol.errors import Corrupt, Refusal, TillmeshError, Unavailable, define
 from protocol.node.certificates import server_context
 
 HANDSHAKE_S: Final = 3.0
+HEARD_S: Final = 10.0  # a whole question, however slowly it drips
+AT_ONCE: Final = 3  # connections of one address that are served at the same time
 REQUEST_S: Final = 30
 RENEW_LOOK_S: Final = 600.0
 THREADS: Final = 8
 STOP_S: Final = 3
+HEARD: Final = "tillmesh.heard"
 SERVER: Final = "https"  # the name of the listener's own key and certificate
 
 log = structlog.get_logger("machines")
@@ -117,6 +126,7 @@ def create_machine_app(head_office: HeadOffice) -> Flask:
     app = Flask("central.web", static_folder=None)
     app.extensions[EXTENSION] = head_office
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
+    app.before_request(_hear)
     app.register_blueprint(pages)
     app.register_blueprint(handing.pages)
     app.register_error_handler(TillmeshError, _known)
@@ -152,21 +162,83 @@ class _Adapter(BuiltinSSLAdapter):
         return wrapped, {}
 
 
+class _Turns:
+    """How many connections of each address are being served: nobody takes all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._served: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, address: str) -> Iterator[bool]:
+        """Whether this address may be served beside what it has under way."""
+        with self._lock:
+            free = self._served[address] < AT_ONCE
+            self._served[address] += free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._served[address] -= free
+                if not self._served[address]:
+                    del self._served[address]
+
+
 class _Connection(HTTPConnection):
     """Shakes hands when the caller has begun to speak, then knows who it is."""
 
+    turns = _Turns()
+
     def communicate(self) -> bool:
         """One request, after the handshake; False ends the connection."""
-        if not self.ssl_env:
-            try:
-                self.socket.settimeout(HANDSHAKE_S)
-                self.socket.do_handshake()
-                self.socket.settimeout(REQUEST_S)
-            except OSError as fault:
-                log.info("machine_not_heard", address=self.remote_addr, reason=str(fault)[:120])
+        if not self.ssl_env and not self._shake_hands():
+            return False
+        with self.turns.taken(self.remote_addr) as free:
+            if not free:
+                self._not_heard("too many questions at once")
                 return False
-            self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+            slow = threading.Timer(HEARD_S, self._hang_up)
+            slow.daemon = True
+            slow.start()
+            self.heard = slow.cancel
+            try:
+                return bool(super().communicate())  # type: ignore[no-untyped-call]
+            finally:
+                slow.cancel()
+
+    def _shake_hands(self) -> bool:
+        try:
+            self.socket.settimeout(HANDSHAKE_S)
+            self.socket.do_handshake()
+            self.socket.settimeout(REQUEST_S)
+        except OSError as fault:
+            self._not_heard(str(fault)[:120])
+            return False
+        self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
+        return True
+
+    def _not_heard(self, reason: str) -> None:
+        log.info("machine_not_heard", address=self.remote_addr, reason=reason)
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):  # the thread that reads finds the end
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+class _Gateway(WSGIGateway_10):
+    """Tells the application's end of the question to the connection."""
+
+    def get_environ(self) -> Any:
+        """As cheroot's."""
+        environ = super().get_environ()  # type: ignore[no-untyped-call]
+        environ[HEARD] = self.req.conn.heard
+        return environ
+
+
+def _hear() -> None:
+    """The whole question is here; the answer may take as long as the line needs."""
+    request.get_data()
+    request.environ.get(HEARD, bool)()
 
 
 class MachineServer:
@@ -174,7 +246,7 @@ class MachineServer:
 
     def __init__(self, head_office: HeadOffice) -> None:
         https = head_office.settings.https
-        self._cheroot = Cheroot(
+        self._cheroot: Any = Cheroot(
             (https.host, https.port),
             create_machine_app(head_office),
             numthreads=THREADS,
@@ -182,6 +254,7 @@ class MachineServer:
             timeout=REQUEST_S,
         )
         self._cheroot.ConnectionClass = _Connection
+        self._cheroot.gateway = _Gateway
         self._cheroot.ssl_adapter = _Adapter(head_office)
         self._thread: threading.Thread | None = None
 

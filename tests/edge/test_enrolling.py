@@ -1,5 +1,6 @@
 """A shop's machine enrols at a real head office over HTTPS, and at nobody else."""
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -16,6 +17,7 @@ from central.compose import compose as compose_office
 from central.settings import Https, Mqtt, Names, Public, sqlite_url
 from central.settings import Settings as OfficeSettings
 from central.stores import Store
+from central.web import machines
 from central.web.machines import MachineServer
 from edge.enrolling import ask, enrol, trusted_context
 from edge.joining import join
@@ -241,6 +243,41 @@ def test_whoever_opens_a_connection_and_stays_silent_keeps_nobody_from_enrolling
     finally:
         for one in silent:
             one.close()
+
+
+def dripping(place: Place, address: str) -> ssl.SSLSocket:
+    """Somebody who began a question and takes all the time in the world."""
+    there = ("127.0.0.1", place.server.port)
+    plain = socket.create_connection(there, timeout=30, source_address=(address, 0))
+    speaking = _blind().wrap_socket(plain)
+    speaking.sendall(b"POST /enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n{")
+    return speaking
+
+
+def test_one_address_cannot_take_all_threads(place: Place, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(machines.AT_ONCE):
+            stack.enter_context(dripping(place, "127.0.0.2"))
+        for _ in range(3 * machines.THREADS):  # these are hung up on at once
+            with contextlib.suppress(OSError):
+                stack.enter_context(dripping(place, "127.0.0.2"))
+        enrol(place.invite(), tmp_path / "s")
+
+
+def test_a_question_that_never_ends_is_hung_up_on(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machines, "HEARD_S", 2.0)
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(dripping(place, f"127.0.0.{2 + n}"))
+            for n in range(machines.THREADS)
+        ]
+        enrol(place.invite(), tmp_path / "s")  # within its own patience of 20 s
+        for one in slow:
+            with contextlib.suppress(OSError):
+                while one.recv(4096):
+                    pass
 
 
 def test_every_refusal_is_a_sentence_in_both_languages() -> None:
