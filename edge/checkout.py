@@ -42,7 +42,7 @@ from protocol.events import (
     SaleLine,
     SaleWeight,
 )
-from protocol.node.sqljournal import upsert
+from protocol.node.sqljournal import SqlRecords, upsert
 from protocol.node.tables import READ, journal
 
 define(
@@ -346,11 +346,11 @@ class Checkout:
     def _refuse_pruned(self, connection: Connection, sale: str) -> None:
         table = READ["sale"].c
         row = connection.execute(
-            select(table.receipt_number, table.business_date).where(
+            select(table.receipt_number, table.business_date, table.seq).where(
                 table.store == self._node.store, table.sale == sale
             )
         ).first()
-        if row is not None:
+        if row is not None and row.seq <= SqlRecords(connection).low(self._node.stream):
             raise Refusal("SALE_PRUNED", receipt=row.receipt_number, date=row.business_date)
 
     def _find(self, connection: Connection, sale: str) -> tuple[SaleCompleted, int] | None:

@@ -37,7 +37,7 @@ from protocol.node.snapshots import Seal, agreed, check_file, check_seal, file_o
 from protocol.node.sqljournal import SqlRecords
 from protocol.node.tables import READ, fork, journal, stream_base
 
-STEP: Final = 200  # events deleted in one transaction
+STEP: Final = 50  # events deleted in one transaction
 PAUSE_S: Final = 0.02  # between two of them the tills write
 WORTH_MS: Final = 7 * DAY_MS  # what the schedule waits for
 DOCUMENTS: Final = (  # their ids were made by whoever asked, and may be asked again

@@ -247,7 +247,7 @@ def test_a_sale_whose_event_was_pruned_is_told_in_words(
 ) -> None:
     sale = READ["sale"]
     row = {c.name: "" if c.type.python_type is str else 1 for c in sale.columns}
-    row |= {"store": "s1", "sale": "long-ago", "receipt_number": "1-1-000001"}
+    row |= {"store": "s1", "sale": "long-ago", "receipt_number": "1-1-000001", "seq": 0}
     with site.shop.books.database.begin() as tx:
         tx.execute(delete(sale).where(sale.c.sale == "long-ago"))
         tx.execute(insert(sale).values({**row, "business_date": "2026-08-01"}))
