@@ -93,6 +93,39 @@ def test_the_till_is_clean_in_every_state(site: Site, visit: Visit, language: st
     fits(page)
 
 
+def test_the_till_speaks_once_and_keeps_the_focus(site: Site, visit: Visit) -> None:
+    """What a screen reader hears of scans and refusals, and where the keyboard is after a panel."""
+    site.empty_till()
+    page = visit("anna", "/till", size=TILL)
+    page.wait_for_selector("body[data-ready]")
+    page.evaluate(
+        """() => { window.spoken = [];
+          const ears = new MutationObserver((all) => { for (const one of all) {
+            const region = one.target.closest?.('[role]');
+            if (region) spoken.push([region.id, region.textContent]); } });
+          for (const region of document.querySelectorAll('main [role=status], main [role=alert]'))
+            ears.observe(region, { childList: true, subtree: true }); }"""
+    )
+    wedge(page, BUN)
+    settled(page, 1)
+    expect(page.locator("#said")).to_have_text("Bean bun 1 ¥3.50. Total ¥3.50")
+    wedge(page, "4012345678901")
+    settled(page, 2)
+    expect(page.locator("#said")).to_contain_text("4012345678901")
+    wedge(page, MILK)
+    settled(page, 3)
+    expect(page.locator("#said")).to_contain_text("Fresh milk 1 ¥8.80. Total ¥12.30")
+    spoken = page.evaluate("spoken")
+    assert len([one for one in spoken if one[0] == "said"]) == 3, spoken
+    assert len([one for one in spoken if one[0] == "blocked" and "Unknown" in one[1]]) <= 1, spoken
+    for key in ("F8", "F2", "F6"):
+        page.keyboard.press(key)
+        expect(page.locator("#panel")).to_be_visible()
+        page.wait_for_function("document.querySelector('#panel').contains(document.activeElement)")
+        page.keyboard.press("Escape")
+        expect(page.locator("#code")).to_be_focused()
+
+
 def stock_up(site: Site) -> None:
     lines = [Piece("bun", 50_000), Piece("milk", 50_000)]
     site.shop.stockroom.count(site.shop.node.new_id(), lines, person="mei")

@@ -4,6 +4,9 @@ const SVG = "http://www.w3.org/2000/svg";
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
+// A live region speaks at every write: only what is different is written.
+export const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {

@@ -112,8 +112,6 @@ function show() {
     el("div", { class: "finish" }, stop),
   ]);
   host.querySelector("header button").hidden = true; // a payment is undone, never just left
-  host.tabIndex = -1;
-  host.focus({ preventScroll: true });
 }
 
 function says(text) {

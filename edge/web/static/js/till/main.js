@@ -1,5 +1,5 @@
 // The till: scans in, one queue to the edge, what the edge says drawn as it is.
-import { $, boot, t } from "../dom.js";
+import { $, boot, put, t } from "../dom.js";
 import { money, quantity, readMilli } from "../figures.js";
 import { listen } from "../keyburst.js";
 import * as header from "../header.js";
@@ -39,7 +39,7 @@ function done(item, view) {
     const line = view.lines.find((one) => one.line === view.shown_line);
     if (view.to_weigh.length) { tone.good(); say(t("weigh_said", { name: basket.nameOf(view.to_weigh.at(-1)) })); }
     else if (line?.kind === "unknown") { tone.wrong(); say(t("unknown_said", { code: line.code })); }
-    else if (line) { tone.good(); say(`${basket.nameOf(line)} ${quantity(line.qty_milli)} ${money(line.net_minor)}`); }
+    else if (line) { tone.good(); say(`${basket.nameOf(line)} ${quantity(line.qty_milli)} ${money(line.net_minor)}. ${t("total")} ${money(view.total_minor)}`); }
   }
   if (state.chosen && !view.lines.some((one) => one.line === state.chosen)) state.chosen = 0;
   draw();
@@ -49,7 +49,7 @@ function done(item, view) {
 
 function refused(item, fault) {
   tone.wrong();
-  if ((item.kind === "scan" || item.kind === "add") && fault.code !== "SCAN_PAY_CODE_EARLY") state.refused.push({ ...item, message: fault.message, code: fault.code });
+  if ((item.kind === "scan" || item.kind === "add") && fault.code !== "SCAN_PAY_CODE_EARLY") { state.refused.push({ ...item, message: fault.message, code: fault.code }); say(fault.message); }
   else tell(`${fault.message} (${fault.code})`);
   state.wantsPay = false;
   draw();
@@ -101,14 +101,14 @@ function drawKeys() {
   $("#held-count").textContent = view.held;
   const strip = $("#blocked");
   strip.hidden = !blocked && !view.to_weigh.length;
-  strip.textContent = blocked ? t("unknown_blocks") : t("weigh_blocks", { n: view.to_weigh.length });
+  put(strip, blocked ? t("unknown_blocks") : t("weigh_blocks", { n: view.to_weigh.length }));
   const gifts = $("#gifts");
   gifts.hidden = !view.gifts.length;
   gifts.textContent = view.gifts.map((one) => t("gift", { name: basket.nameOf(one), n: quantity(one.qty_milli) })).join(" · ");
   const warn = $("#warnings");
   const told = view.warnings.filter((one) => one.code !== "WARN_OVERSOLD"); // its rows say it
   warn.hidden = !told.length;
-  warn.textContent = told.map((one) => one[boot.lang === "en" ? "en" : "zh"]).join(" ");
+  put(warn, told.map((one) => one[boot.lang === "en" ? "en" : "zh"]).join(" "));
   const stale = $("#kept");
   stale.hidden = !queue?.stale?.length;
   if (!stale.hidden) $("#kept-says").textContent = t("kept_scans", { n: queue.stale.length });

@@ -20,6 +20,8 @@ export function panel(name, title, inside, closed = null) {
     el("div", { class: "inside" }, inside.filter(Boolean)));
   host.hidden = false;
   $("#keys").hidden = true;
+  host.tabIndex = -1;
+  host.focus({ preventScroll: true }); // a panel may have a better place: it takes the focus then
   return host;
 }
 

@@ -147,7 +147,7 @@ function tellFault(text) {
 // The change stays, large, until the next scan starts the next sale.
 export function showChange(answer, act) {
   panel("change", t("sale_done"), [
-    el("div", { class: "change", role: "status" },
+    el("div", { class: "change" },
       el("div", { class: "label" }, t(answer.by ? "paid_total" : "change")),
       el("div", { class: "figure", id: "change" }, money(answer.by ? answer.total_minor : answer.change_minor)),
       el("p", { class: "muted" }, t("given_of", { given: money(answer.given_minor), total: money(answer.total_minor) }))),
