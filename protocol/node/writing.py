@@ -277,13 +277,14 @@ def write(tx: Connection, deltas: Iterable[Delta], *, fresh: bool = False) -> Se
     The caller's savepoint takes back what was written before a fault.
     """
     found = collapse(deltas)
+    stock = _prepared_stock(found.stock)  # checks what movements name, before any is sent
     if found.moves and fresh and tx.dialect.name == "postgresql":
         names = ", ".join(c.name for c in _columns(MOVES))
         with copying(tx, f"COPY {MOVES} ({names}) FROM STDIN") as copy:
             copy.write(_text(found.moves))
-            stock, prepared = _prepared_stock(found.stock), _prepared(found)
+            prepared = _prepared(found)
     else:
-        stock, prepared = _prepared_stock(found.stock), _prepared(found)
+        prepared = _prepared(found)
         if found.moves:
             lines = [row for moved in found.moves for row in moved.rows()]
             _upsert(tx, MOVES, lines, zip(*lines, strict=True))

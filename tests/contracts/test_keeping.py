@@ -132,6 +132,27 @@ def test_what_is_parked_depends_on_the_event_alone(boot: Boot) -> None:
     assert snapshot(books) == before
 
 
+def test_a_name_that_no_index_holds_in_a_large_group_is_parked_alone(boot: Boot) -> None:
+    """So much before it that the database has the rows in hand when it comes."""
+    basket = sale().lines * 20
+    trunk = branch("shop/a", [sale(f"s{n}", lines=basket) for n in range(90)])
+    lines = [{"sku": "".join(map(str, range(9000))), "qty_milli": 1}]
+    body = {"document": "d", "supplier": "s", "lines": lines}
+    bad = crafted("GoodsReceived", body, after=trunk[-1].position)
+    more = branch("shop/a", [sale(f"t{n}", lines=basket) for n in range(90)], after=bad.position)
+    books = boot("central", 50)
+    batches = [
+        make_batch(trunk),
+        make_batch([bad], prev=trunk[-1].position.hash),
+        make_batch(more, prev=bad.position.hash),
+    ]
+    assert all(isinstance(v, Accepted) for v in together(books, batches))
+    assert list(parked_reasons(books, "shop/a")) == [bad.position.seq]
+    before = snapshot(books)
+    books.rebuild()
+    assert snapshot(books) == before
+
+
 def test_a_broken_batch_among_good_ones_spoils_none(central: Books) -> None:
     good, other = branch("shop/a", [received("1")]), branch("shop/b", [received("2")])
     broken = make_batch(other)
