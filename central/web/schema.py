@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Text = Annotated[str, StringConstraints(max_length=200)]
-Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+NO_NUL = r"^[^\x00]*$"  # no database stores one
+Text = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)]
 Day = Annotated[str, StringConstraints(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
 Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 

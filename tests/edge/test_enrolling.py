@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from central.compose import HeadOffice
 from central.compose import compose as compose_office
 from central.settings import Https, Mqtt, Names, Public, sqlite_url
 from central.settings import Settings as OfficeSettings
 from central.stores import Store
+from central.tables import enrolment_token
 from central.web import machines
 from central.web.machines import MachineServer
 from edge.enrolling import ask, enrol, trusted_context
@@ -29,6 +31,7 @@ from protocol.node import certificates
 from protocol.node.signing import make_key
 from tests.servers import free_port, wall_ms
 
+DOCS = Path(__file__).parents[2] / "docs"
 PROGRAM = str(Path(sys.executable).parent / "tillmesh-edge")
 
 
@@ -113,6 +116,42 @@ def test_the_command_joins_a_chain_by_its_line(place: Place, tmp_path: Path) -> 
         check=False,
     )
     assert (again.returncode, "JOINED_ALREADY" in again.stderr) == (1, True)
+
+
+def test_whatever_is_wrong_with_a_line_is_said_and_the_guide_tells_what_to_do(
+    place: Place, tmp_path: Path
+) -> None:
+    """Each with exit code 1: the machine has not joined; a line that was not used still holds."""
+
+    def init(name: str, line: str) -> "subprocess.CompletedProcess[str]":
+        words = [PROGRAM, "init", "--token", line, "--dir", str(tmp_path / name)]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    def refuses(code: str, line: str) -> None:
+        done = init(code, line)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.strip().endswith(f"[{code}]")
+        assert not files(tmp_path).intersection({f"{code}/edge.toml", f"{code}/data/tls/node.pem"})
+        for page in ("operations.md", "operations.zh.md"):
+            assert f"`{code}`" in (DOCS / page).read_text(encoding="utf-8")
+
+    invitation = place.invite()
+    replaced = msgspec.structs.replace
+    refuses("FINGERPRINT_WRONG", replaced(invitation, fingerprint="0" * 64).line())
+    away = replaced(invitation, url=f"https://127.0.0.1:{free_port()}")
+    refuses("HEAD_OFFICE_UNREACHABLE", away.line())
+    refuses("INVITATION_WRONG", invitation.line()[:-5])
+    assert init("joined", invitation.line()).returncode == 0
+    refuses("TOKEN_USED", invitation.line())
+    refuses("TOKEN_WRONG", replaced(invitation, store="S2").line())
+    late = place.invite()
+    with place.office.books.database.begin() as tx:
+        tx.execute(update(enrolment_token).values(until_ms=wall_ms() - 1))
+    refuses("TOKEN_EXPIRED", late.line())
+    for _ in range(12):  # whoever guesses on
+        place.office.enrolment._patience.wrong("127.0.0.1", wall_ms())
+    refuses("TOKEN_WAIT", place.invite().line())
+    assert place.office.stores.node_key("S1") is not None
 
 
 def test_an_enrolled_machine_is_known_by_its_certificate(place: Place, tmp_path: Path) -> None:
