@@ -306,7 +306,7 @@ def test_one_address_cannot_take_all_threads(place: Place, tmp_path: Path) -> No
 def test_a_question_that_never_ends_is_hung_up_on(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machines, "HEARD_S", 2.0)
+    monkeypatch.setattr(machines, "HEARD_S", 4.0)
     with contextlib.ExitStack() as stack:
         slow = [
             stack.enter_context(dripping(place, f"127.0.0.{2 + n}"))
