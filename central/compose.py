@@ -3,6 +3,7 @@
 import gc
 import os
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,7 @@ from protocol.node.tables import read
 
 SERVERS: Final = frozenset({"https", "broker"})
 Part = Literal["all", "pages", "ingest"]
+SWITCH_S = 0.0005  # reading one message from the broker takes ten turns of the interpreter's lock
 GARBAGE = (200_000, 20, 50)  # a group of sales is 100,000 objects, and none of them is a cycle
 
 
@@ -112,6 +114,7 @@ class HeadOffice:
         """
         gc.freeze()  # what was composed lives as long as the process
         gc.set_threshold(*GARBAGE)
+        sys.setswitchinterval(SWITCH_S)
         if isinstance(self.clock, NtpClock):
             self.clock.start()
         if self.switchboard is not None:

@@ -49,9 +49,9 @@ RENEW_LOOK_S = 3600.0
 BROKER_LOG = "$SYS/broker/log/E"
 BEATS_S = 0.25  # heartbeats are written together, at most this often
 PICTURES_BUSY_S = 0.02  # what they may take of one tick
-FIGURES_S = 0.05  # first change at once, then at most this often per group
-FIGURES_REST = 9  # of ten parts of time, the figures take one, while a backlog comes in ...
-FIGURES_REST_S = 0.06  # ... but a shop adds no more than this to what its neighbours wait
+FIGURES_S = 0.05  # first change at once, then at most this often per shop
+FIGURE_REST_S = 0.001  # and for each figure so much longer: what a neighbour needs to write it
+FIGURES_REST_S = 0.5
 FIGURES_MAX = 1_500  # per message
 FIGURES_BYTES = 100_000
 
@@ -106,32 +106,29 @@ class Changed(msgspec.Struct):
 
 
 class Figures:
-    """Changed shelves on their way to the neighbours, conflated."""
+    """Changed shelves on their way to the neighbours, conflated shop by shop."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, dict[str, Changed]] = {}  # group -> store
-        self._sent_at: dict[str, float] = {}
+        self._pending: dict[tuple[str, str], Changed] = {}  # group, store
+        self._next_at: dict[tuple[str, str], float] = {}
 
     def changed(self, group: str, store: str, figures: dict[str, int], upto: Position) -> None:
         """This is what lies in this shop now, at this place of its journal."""
-        stores = self._pending.setdefault(group, {})
-        known = stores.setdefault(store, Changed({}, upto))
+        known = self._pending.setdefault((group, store), Changed({}, upto))
         known.figures.update(figures)
         known.upto = upto
 
-    def took(self, group: str, seconds: float) -> None:
-        """Telling figures cost time: the group rests in proportion, and conflates more."""
-        rest = min(FIGURES_REST_S, seconds * FIGURES_REST)
-        self._sent_at[group] = self._sent_at.get(group, 0.0) + rest
-
     def due(self, now_s: float) -> list[tuple[str, str, Changed]]:
-        """(group, store, what changed) that may be sent now."""
+        """(group, store, what changed) that may be sent now.
+
+        Every neighbour writes them, so many figures rest longer than those of a sale.
+        """
         out: list[tuple[str, str, Changed]] = []
-        for group in list(self._pending):
-            if now_s - self._sent_at.get(group, 0.0) >= FIGURES_S:
-                self._sent_at[group] = now_s
-                stores = self._pending.pop(group)
-                out += [(group, store, changed) for store, changed in stores.items()]
+        for pair in [p for p in self._pending if now_s >= self._next_at.get(p, now_s)]:
+            changed = self._pending.pop(pair)
+            rest = min(FIGURES_REST_S, len(changed.figures) * FIGURE_REST_S)
+            self._next_at[pair] = now_s + FIGURES_S + rest
+            out.append((*pair, changed))
         return out
 
 
@@ -396,13 +393,11 @@ class Syncing:
 
     def _tick(self, now_s: float) -> None:
         for group, store, changed in self._figures.due(now_s):
-            started = time.monotonic()
             for figures in self._told(store, changed):
                 self.replicator.publish(self._topics.group(group), figures)
                 self._hub.publish(
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}
                 )
-            self._figures.took(group, time.monotonic() - started)
         self._show_pictures(now_s)
         self._write_beats(now_s)
         self._look_at_leases(now_s)

@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
-TURN_S: Final = 0.04
+TURN_S: Final = 0.03
 LIVE_S: Final = 1.0  # after a live batch, for so long
-LIVE_BYTES: Final = 16_000  # a batch below this is what somebody has just sold
+LIVE_BYTES: Final = 48_000  # a batch that is not full is all that its shop had to say
 BUDGET_MAX: Final = 2_500_000  # about a thousand sales of ten lines
 BUDGET_MIN: Final = 128_000
+CREDIT_LIVE: Final = 200  # events of a backlog under way: they share the line with what is sold now
 
 
 class Counts(msgspec.Struct):
@@ -42,8 +43,16 @@ class Pace:
         found, known = seconds / size, self._seconds_a_byte
         self._seconds_a_byte = found if not known else known + (found - known) / 4
 
+    def live(self, now_s: float) -> bool:
+        """Does somebody sell now?"""
+        return now_s - self._live_at < LIVE_S
+
+    def credit(self, most: int, now_s: float) -> int:
+        """Events that a sender may have under way, `most` when nobody sells."""
+        return min(most, CREDIT_LIVE) if self.live(now_s) else most
+
     def budget(self, now_s: float) -> int:
         """Bytes that the next group may have."""
-        if now_s - self._live_at >= LIVE_S or not self._seconds_a_byte:
+        if not self.live(now_s) or not self._seconds_a_byte:
             return BUDGET_MAX
         return min(BUDGET_MAX, max(BUDGET_MIN, int(TURN_S / self._seconds_a_byte)))

@@ -428,7 +428,8 @@ class Replicator:
             return cursor_at(stream, verdict.cursor, status="gap")
         fork = isinstance(verdict, Accepted) and verdict.fork
         said = cursor_at(stream, verdict.tip, status="fork" if fork else "ok")
-        return msgspec.structs.replace(said, credit=self._inbox.credit())
+        credit = self._pace.credit(self._inbox.credit(), time.monotonic())
+        return msgspec.structs.replace(said, credit=credit)
 
     def _refuse_batch(self, one: Incoming, fault: Corrupt) -> None:
         self.refuse(one.topic, one.payload, fault)
