@@ -27,7 +27,7 @@ from protocol.node.mqttlink import Broker, Message, MqttLink
 from protocol.node.ntpclock import random_hex
 from protocol.node.pacing import Counts, Pace
 from protocol.node.refusing import Greetings, Refusals
-from protocol.node.sending import Sending, Status, cursor_at
+from protocol.node.sending import Sending, Status, cursor_at, newest
 from protocol.node.side import Side as Side  # noqa: PLC0414 - known by this name
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.witnessing import Witnessing, keep_header, lacks, own_words
@@ -403,7 +403,8 @@ class Replicator:
                         keep_header(tx, one.batch)
                 cursor = self._answer(one, verdict)
                 if cursor is not None:
-                    answers.setdefault(one.peer, {})[one.batch.stream] = cursor
+                    said = answers.setdefault(one.peer, {})
+                    said[one.batch.stream] = newest(said.get(one.batch.stream), cursor)
             kept = keeping.finish()
             if self.react is not None and kept:
                 self.react(tx, kept)

@@ -293,3 +293,9 @@ class Sending:
     def given_back(self, stream: str) -> bool:
         """Is this a stream that we only return to its writer?"""
         return stream in self._limits
+
+
+def newest(before: Cursor | None, now: Cursor) -> Cursor:
+    """A group's last answer stands for a stream; that its journal forked stays said."""
+    forked = before is not None and before.status == "fork" and now.status == "ok"
+    return msgspec.structs.replace(now, status="fork") if forked else now

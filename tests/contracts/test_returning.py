@@ -7,6 +7,7 @@ from protocol.journal import Position, Stored
 from protocol.node.books import Books
 from protocol.node.database import Database
 from protocol.node.returning import Returning
+from protocol.node.sending import newest
 from protocol.node.sqljournal import SqlRecords
 from protocol.wire import Batch, Cursor
 from tests.builders import EPOCHS, books_at, branch, make_batch, received
@@ -39,6 +40,17 @@ def _returned(books: Books, returning: Returning) -> list[str]:
                 stream=S, epoch=batch.epoch, upto=batch.first + batch.n - 1, hash=batch.last
             )
             assert returning.acked("a", end)
+
+
+def test_a_fork_stays_said_when_more_of_its_line_came_in_the_same_group() -> None:
+    """Else nobody would give the other branch back until the next greeting."""
+    fork = Cursor(stream=S, epoch="e", upto=5, hash="h5", status="fork")
+    later = Cursor(stream=S, epoch="e", upto=6, hash="h6")
+    gap = Cursor(stream=S, epoch="e", upto=6, hash="h6", status="gap")
+    told = newest(newest(None, fork), later)
+    assert (told.status, told.upto, told.hash) == ("fork", 6, "h6")
+    assert newest(None, later) == newest(later, later) == later
+    assert newest(fork, gap) == gap
 
 
 def _forked(boot: Callable[[str, int], Books]) -> Books:
