@@ -195,7 +195,6 @@ class Syncing:
                 self._whole_side(),
                 subscriptions=[BROKER_LOG] if self._tls else [],
                 state_topic=topics.worker(share.name),
-                hello_topic=lambda peer: topics.dn(peer, "state"),
                 hears=lambda topic: topic.branch == "up" and shard_of(topic.name) in share.shards,
                 tails=lambda: share.leads,
             )
@@ -208,6 +207,7 @@ class Syncing:
             topics=topics,
             subscriptions=topics.for_central() + ([BROKER_LOG] if self._tls else []),
             state_topic=topics.all("state"),
+            hello_topic=lambda peer: topics.dn(peer, "state"),
             batch_topic=lambda peer: topics.dn(peer, "journal"),
             ack_topic=lambda peer: topics.dn(peer, "ack"),
             sources_for=self._sources_for,

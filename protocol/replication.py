@@ -30,7 +30,7 @@ RTO_MS_MIN = 2_000
 RTO_MS_MAX = 60_000
 PRUNED = "PRUNED"  # why a stream stands still: the follower lacks what is not held any more
 SESSIONS_OVER_MAX = 64  # remembered per peer
-KNOCKS = 8  # greetings in a row that show a session to be alive
+KNOCKS = 4  # greetings in a row that show a session to be alive
 
 
 class Records(Protocol):
@@ -178,13 +178,21 @@ class Sender:
         self.resends = 0
         self._srtt_ms: float | None = None
         self._retreat: int | None = None
+        self._stood: Position | None = None  # where the follower was at its last greeting
         self._last_offer = False  # retreated to the oldest event that is held
         self._again_ms = 0
 
     def greet(self, cursor: Cursor, records: Records) -> None:
-        """The follower said how far it is; start from there, whatever was under way before."""
+        """The follower said how far it is; start from there, whatever was under way before.
+
+        One that stands where it stood needs no less than it did: how far we went back for it counts
+        on, or greetings that come faster than its answers would begin that search for ever.
+        """
         self.greeted, self.stopped = True, ""
-        self.rto_ms, self._retreat, self._last_offer = RTO_MS_MIN, None, False
+        self.rto_ms, self._last_offer = RTO_MS_MIN, False
+        stands = Position(cursor.epoch, cursor.upto, cursor.hash)
+        if stands != self._stood:
+            self._stood, self._retreat = stands, None
         self._go_to(cursor, records)
 
     def on_ack(self, now_ms: int, cursor: Cursor, records: Records) -> bool:

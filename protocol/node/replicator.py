@@ -454,9 +454,12 @@ class Replicator:
         if self.side.returns_own:
             self._bans.look(now)
         greeted = self.sending.tick(now)
-        # A shop whose answers stay away may be answered under a session that is over.
-        unheard = self.sending.overdue() and not self.side.returns_own
-        silent = unheard or not greeted
+        # Whose answers stay away may answer under a session that is over: it is told ours again.
+        overdue = self.sending.overdue()
+        for peer in sorted(overdue):
+            self._introduced.discard(peer)
+            self.introduce(peer)
+        silent = not greeted or (overdue and self.side.hello_topic is None)
         if self.link.up and silent and now - self._hello_at > GREET_AGAIN_S:
             self._say_hello()
         self.on_tick(now)

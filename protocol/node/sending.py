@@ -85,7 +85,7 @@ class Sending:
         self._unsaved: dict[tuple[str, str], Position] = {}
         self._returning = Returning()
         self._asked_ms: dict[Sender, int] = {}
-        self._overdue = False
+        self._overdue: set[str] = set()
         self._saved_at = 0.0
         self._looked_at = 0.0
 
@@ -259,8 +259,9 @@ class Sending:
         """Overdue answers are asked for again; True when any peer has greeted."""
         greeted = False
         for source in self.sources.values():
-            for sender in source.senders.values():
-                self._overdue |= sender.tick(_now_ms())
+            for peer, sender in source.senders.items():
+                if sender.tick(_now_ms()):
+                    self._overdue.add(peer)
                 greeted |= sender.greeted
         if now_s - self._looked_at > LOOK_S:
             self._looked_at = now_s
@@ -277,9 +278,9 @@ class Sending:
                 self.books.journal.save_ack(tx, peer, stream, acked)
         self._unsaved = {}
 
-    def overdue(self) -> bool:
-        """Was an answer missed since this was last asked?"""
-        missed, self._overdue = self._overdue, False
+    def overdue(self) -> set[str]:
+        """Peers whose answers were missed since this was last asked."""
+        missed, self._overdue = self._overdue, set()
         return missed
 
     def senders(self) -> list[tuple[str, Source, Sender]]:

@@ -325,6 +325,19 @@ def test_a_follower_that_lacks_even_the_parent_is_offered_one_epoch_more() -> No
     assert sender.due(14) == 0
 
 
+def test_greetings_in_a_row_do_not_begin_the_search_anew() -> None:
+    """Who greets faster than gaps are answered would be offered the newest epoch for ever."""
+    shop = holding(WHOLE, node="a")
+    other = branch(S, [received(f"o{n}") for n in range(13)], epoch=EPOCHS[3])
+    sender = greeted(shop, other[12].position)
+    sender.sent(0, 14)
+    sender.on_ack(1, told(other[12].position, status="gap"), shop)
+    sender.greet(told(other[12].position), shop)
+    assert sender.due(14) == 0
+    sender.greet(told(other[11].position), shop)  # it stands elsewhere: where it was counts no more
+    assert sender.due(14) == 10
+
+
 def test_an_epoch_longer_than_the_window_gets_past_a_fork() -> None:
     """Known batches must let us go on, or the same window would be sent for ever.
 

@@ -122,6 +122,11 @@ class Node:
         topic = TOPICS.all("state") if self.central else TOPICS.up(self.name, "state")
         return topic, wire.encode(wire.sign(message, sign_as(self.name)))
 
+    def _introduce(self, peer: str) -> None:
+        """Greet one shop on its own topic: what all may hear, it may have missed."""
+        if self.up:
+            self._send(TOPICS.dn(peer, "state"), self.hello()[1], False)
+
     def _say_hello(self, now_ms: int) -> None:
         self._hello_ms = now_ms
         if self.up:
@@ -190,6 +195,7 @@ class Node:
             if stream in told:
                 source.follower(peer).greet(told[stream], self.store)
         if self.central:
+            self._introduce(peer)
             self._give_back(peer, hello)
             answer = [
                 cursor_at(c.stream, self.store.head(c.stream), status="welcome")
@@ -307,12 +313,17 @@ class Node:
         return self.sources[stream]
 
     def _tick(self, now_ms: int) -> None:
-        greeted = False
+        greeted, unheard = False, set()
         for source in self.sources.values():
-            for sender in source.senders.values():
-                sender.tick(now_ms)
+            for peer, sender in source.senders.items():
+                if sender.tick(now_ms):
+                    unheard.add(peer)
                 greeted |= sender.greeted
-        if self.up and not greeted and now_ms - self._hello_ms > GREET_AGAIN_MS:
+        if self.central:
+            for peer in sorted(unheard):
+                self._introduce(peer)
+            unheard.clear()
+        if self.up and (unheard or not greeted) and now_ms - self._hello_ms > GREET_AGAIN_MS:
             self._say_hello(now_ms)
 
     def _pump(self, now_ms: int) -> None:
