@@ -6,7 +6,7 @@ wall clock: the link is the world's broker, and `time.monotonic` is the world's 
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -49,11 +49,10 @@ def virtual_time(now_ms: Callable[[], int], random_hex: Callable[[int], str]) ->
         monotonic=lambda: 1_000 + now_ms() / 1_000,
         monotonic_ns=lambda: (1_000_000 + now_ms()) * 1_000_000,
     )
-    with (
-        patch("protocol.node.replicator.time", time),
-        patch("protocol.node.sending.time", time),
-        patch("protocol.node.replicator.random_hex", random_hex),
-    ):
+    with ExitStack() as patches:
+        for module in ("refusing", "replicator", "sending", "witnessing"):
+            patches.enter_context(patch(f"protocol.node.{module}.time", time))
+        patches.enter_context(patch("protocol.node.replicator.random_hex", random_hex))
         yield
 
 
@@ -84,6 +83,7 @@ def _side(name: str) -> Side:
             topics=TOPICS,
             subscriptions=[],
             state_topic=TOPICS.all("state"),
+            hello_topic=lambda peer: TOPICS.dn(peer, "state"),
             batch_topic=lambda peer: TOPICS.dn(peer, "journal"),
             ack_topic=lambda peer: TOPICS.dn(peer, "ack"),
             sources_for=lambda peer: [("all", True), ("zone/z", True), (to_stream(peer), False)],
