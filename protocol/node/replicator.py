@@ -478,25 +478,9 @@ class Replicator:
 
     def status(self) -> Status:
         """A snapshot from any thread."""
-        unsynced, resends, greeted, stopped = 0, 0, set(), {}
-        with self.books.database.reading() as connection:
-            records = SqlRecords(connection)
-            for peer, source, sender in self.sending.senders():
-                resends += sender.resends
-                if sender.greeted:
-                    greeted.add(peer)
-                if sender.stopped:
-                    stopped[f"{peer} {source.stream}"] = sender.stopped
-                if not self.sending.given_back(source.stream):
-                    head = records.head(source.stream)
-                    unsynced = max(unsynced, head.seq - sender.acked.seq)
-        return Status(
+        return self.sending.status(
             link_up=self.link.up,
             link_fault=self.link.fault,
-            greeted=tuple(sorted(greeted)),
-            unsynced=unsynced,
-            resends=resends,
             refused=self._refusals.count,
             fault=self.fault,
-            stopped=stopped,
         )

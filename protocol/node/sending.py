@@ -295,6 +295,31 @@ class Sending:
         """Is this a stream that we only return to its writer?"""
         return stream in self._limits
 
+    def status(self, *, link_up: bool, link_fault: str, refused: int, fault: str) -> Status:
+        """What is known of all peers, with what the caller knows of the link."""
+        unsynced, resends, greeted, stopped = 0, 0, set(), {}
+        with self.books.database.reading() as connection:
+            records = SqlRecords(connection)
+            for peer, source, sender in self.senders():
+                resends += sender.resends
+                if sender.greeted:
+                    greeted.add(peer)
+                if sender.stopped:
+                    stopped[f"{peer} {source.stream}"] = sender.stopped
+                if not self.given_back(source.stream):
+                    head = records.head(source.stream)
+                    unsynced = max(unsynced, head.seq - sender.acked.seq)
+        return Status(
+            link_up=link_up,
+            link_fault=link_fault,
+            greeted=tuple(sorted(greeted)),
+            unsynced=unsynced,
+            resends=resends,
+            refused=refused,
+            fault=fault,
+            stopped=stopped,
+        )
+
 
 def newest(before: Cursor | None, now: Cursor) -> Cursor:
     """A group's last answer stands for a stream; that its journal forked stays said."""
