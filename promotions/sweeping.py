@@ -122,17 +122,26 @@ class Sweep:
         """Without prices a state is half the labour."""
         self.work.spend(work if self.guide else (work + 1) // 2)
 
-    def _steps(self, track: Track, line: Line, i: int, own: int) -> list[tuple[int, int, int]]:
+    def _carries(self) -> int:
+        """How much labour `_spend` would still pay for."""
+        return self.work.left if self.guide else 2 * self.work.left
+
+    def _steps(
+        self, track: Track, known: dict[int, list[Option]], i: int, own: int
+    ) -> list[tuple[int, int, int]]:
         """(gain, what it adds to the state, units) of every option, the best gain first."""
-        state, used = own >> track.shift, own & self.used_mask
-        left = line.n - used
-        worth = [0] * (line.n + 1) if self.guide is None else self.guide.worth[i]
+        line, state = self.lines[i], own >> track.shift
+        left = line.n - (own & self.used_mask)
+        if state not in known:
+            known[state] = self._options(track, line, i, state)
+        worth = [0] * (left + 1) if self.guide is None else self.guide.worth[i]
         final = track.last == i
         steps = []
-        for k, after, more in self._options(track, line, i, state):
-            if k <= left:
-                add = k + ((0 if final else after) - state << track.shift)
-                steps.append((more + worth[left - k] - worth[left], add, k))
+        for k, after, more in known[state]:
+            if k > left:
+                break
+            add = k + ((0 if final else after) - state << track.shift)
+            steps.append((more + worth[left - k] - worth[left], add, k))
         steps.sort(key=lambda step: (-step[0], step[2]))
         return steps
 
@@ -141,14 +150,18 @@ class Sweep:
         least = NEVER if self.guide is None else self.known + self.scale
         bit = track.candidate.bit
         memo: dict[int, list[tuple[int, int, int]]] = {}
+        options: dict[int, list[Option]] = {}
         after: dict[int, Node] = {}
         work = len(states)
+        carries = self._carries()
         for key, node in states.items():
+            if work > carries:
+                break  # many pieces of one line: this alone is more than there is
             gain, mask, chain = node
             place = key & own
             steps = memo.get(place)
             if steps is None:
-                steps = memo[place] = self._steps(track, line, i, place)
+                steps = memo[place] = self._steps(track, options, i, place)
             for more, add, k in steps:
                 total = gain + more
                 if total < least:

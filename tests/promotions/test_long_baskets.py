@@ -7,6 +7,7 @@ import pytest
 
 from promotions import compile_rules, price
 from promotions.basket import BasketLine, Context
+from promotions.plays import Work
 from promotions.rule import parse
 from tests.bench import promotions_bench
 
@@ -74,3 +75,34 @@ def test_member_percentage_and_tiers_over_a_long_basket():
         priced = price(basket, rule_set, Context())
         assert 0 < priced.total_discount_minor <= priced.upper_bound_minor
         assert sum(priced.per_line) == priced.total_discount_minor
+
+
+def test_many_pieces_of_one_line_stay_within_the_work(monkeypatch):
+    """Two overlapping rules on 1,800 screws: the search stops where its budget ends, not later."""
+    spent, spend = [], Work.spend
+    monkeypatch.setattr(
+        Work, "spend", lambda self, count=1: (spent.append(count), spend(self, count))[1]
+    )
+    rules = [
+        {
+            "id": "TIER",
+            "type": "tier_qty",
+            "select": {"groups": ["t"]},
+            "tiers": [{"min_qty": 4, "percent": 15}],
+        },
+        {
+            "id": "B3",
+            "type": "bundle",
+            "slots": [{"select": {"skus": ["A", "B"]}, "qty": 3}],
+            "effect": {"kind": "fixed_price", "price_minor": 2000, "on": "all"},
+        },
+    ]
+    basket = [
+        BasketLine("A", "t", 1000, 2_000),
+        BasketLine("B", "t", 900, 1_800_000),
+        BasketLine("C", "t", 1500, 1_000),
+    ]
+    context = Context()
+    priced = price(basket, compile_rules([parse(each) for each in rules], "UTC"), context)
+    assert priced.total_discount_minor == 420_200
+    assert sum(spent) < 2 * context.budget
