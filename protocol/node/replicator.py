@@ -29,6 +29,7 @@ from protocol.node.pacing import Counts, Pace
 from protocol.node.refusing import Greetings, Refusals
 from protocol.node.sending import Sending, Status, cursor_at, newest
 from protocol.node.side import Side as Side  # noqa: PLC0414 - known by this name
+from protocol.node.silence import Silence
 from protocol.node.sqljournal import Recorded, SqlRecords
 from protocol.node.witnessing import Witnessing, keep_header, lacks, own_words
 from protocol.replication import Accepted, Gap, Known, Sessions, judge
@@ -100,6 +101,7 @@ class Replicator:
         self._bans = Bans(books)
         self._gaps: dict[str, tuple[Position, float]] = {}
         self._hello_at = 0.0
+        self._silence = Silence()
         self._greetings = Greetings()
         self._dropped = 0
         self._stopping = threading.Event()
@@ -462,6 +464,10 @@ class Replicator:
         silent = not greeted or (overdue and self.side.hello_topic is None)
         if self.link.up and silent and now - self._hello_at > GREET_AGAIN_S:
             self._say_hello()
+        shop = self.side.hello_topic is None
+        if shop and self._silence.over(now, up=self.link.up, answered=greeted):
+            log.warning("link_silent")
+            self.link.renew()
         self.on_tick(now)
         dropped, self._dropped = self._inbox.dropped - self._dropped, self._inbox.dropped
         if dropped:
