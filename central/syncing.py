@@ -363,10 +363,8 @@ class Syncing:
             if time.monotonic() - now_s > PICTURES_BUSY_S:
                 return
 
-    def _write_beats(self, now_s: float) -> None:
-        if not self._beats or now_s - self._beats_at < BEATS_S:
-            return
-        self._beats_at, beats, self._beats = now_s, self._beats, {}
+    def _write_beats(self) -> None:
+        beats, self._beats = self._beats, {}
         with suppress(Unavailable), self._books.database.begin() as tx:  # the next one tells it
             for _, (heart, at_ms) in sorted(beats.items()):
                 watching.beat(tx, heart, now_ms=at_ms)
@@ -399,7 +397,9 @@ class Syncing:
                     "stock", {"store": store, "at": figures.at, "figures": figures.figures}
                 )
         self._show_pictures(now_s)
-        self._write_beats(now_s)
+        if self._beats and now_s - self._beats_at >= BEATS_S:
+            self._beats_at = now_s
+            self._write_beats()
         self._look_at_leases(now_s)
         own = self.replicator.link.broker.tls
         if own and now_s - self._renew_at >= RENEW_LOOK_S:

@@ -47,6 +47,7 @@ def beat(
     )
     message = Message(Topics("demo").up("A", "hb"), wire.encode(heart))
     office.syncing._message(Topic("up", "A", "hb"), message)
+    office.syncing._write_beats()  # its next tick does it, with those of other shops
 
 
 def found(office: HeadOffice) -> list[str]:
