@@ -38,6 +38,7 @@ from protocol.wire import Ack, Batch, Cursor, Hello
 
 GROUP_MAX = 64  # messages kept in one transaction
 GREET_AGAIN_S = 2.0
+GREET_ANYWAY_S = 300.0  # what came late from a copy of a shop's disk, it hears of when it greets
 GAP_QUIET_S = 0.5
 
 log = structlog.get_logger("replication")
@@ -461,10 +462,13 @@ class Replicator:
         for peer in sorted(overdue):
             self._introduced.discard(peer)
             self.introduce(peer)
-        silent = not greeted or (overdue and self.side.hello_topic is None)
-        if self.link.up and silent and now - self._hello_at > GREET_AGAIN_S:
-            self._say_hello()
         shop = self.side.hello_topic is None
+        silent = not greeted or (overdue and shop)
+        since_s = now - self._hello_at
+        if self.link.up and (
+            (silent and since_s > GREET_AGAIN_S) or (shop and since_s > GREET_ANYWAY_S)
+        ):
+            self._say_hello()
         if shop and self._silence.over(now, up=self.link.up, answered=greeted):
             log.warning("link_silent")
             self.link.renew()
