@@ -25,7 +25,8 @@ class _Return(msgspec.Struct):
     peer: str
     stream: str
     seq: int  # up to here the peer has it
-    branch: int = 0  # the one under way
+    branch: int = 0  # the one under way ...
+    begins: int = 0  # ... and the sequence of its first event
     awaits: str = ""  # the hash that the batch under way ends with
     sent_ms: int = 0
     wait_ms: int = AGAIN_MS
@@ -103,11 +104,22 @@ class Returning:
             events = [Stored(one.stream, Position(r.epoch, r.seq, r.hash), r.data) for r in rows]
             if events:
                 return cut(events, events_max=BATCH_EVENTS_MAX, bytes_max=BATCH_BYTES_MAX)
-            later = select(func.min(c.branch)).where(c.stream == one.stream, c.branch > one.branch)
-            branch = connection.execute(later).scalar()
-            if branch is None:
+            later = self._after(connection, one)
+            if later is None:
                 return ()
-            one.branch, one.seq = int(branch), 0
+            (one.begins, one.branch), one.seq = later, 0
+
+    @staticmethod
+    def _after(connection: Connection, one: _Return) -> tuple[int, int] | None:
+        """(first sequence, branch) of the next one: what a branch grew from goes before it."""
+        c = journal.c
+        query = (
+            select(func.min(c.seq), c.branch)
+            .where(c.stream == one.stream, c.branch > 0)
+            .group_by(c.branch)
+        )
+        found = sorted((int(first), int(branch)) for first, branch in connection.execute(query))
+        return next((each for each in found if each > (one.begins, one.branch)), None)
 
 
 def _before(connection: Connection, event: Stored) -> Position | None:

@@ -91,6 +91,40 @@ def test_after_a_fork_its_writer_gets_both(boot: Callable[[str, int], Books]) ->
     assert _returned(books, returning) == [COPY[-1].position.hash, LATER[-1].position.hash]
 
 
+def test_what_a_branch_grew_from_is_given_back_before_it(
+    boot: Callable[[str, int], Books], tmp_path: Path
+) -> None:
+    """The later of two forks has the higher number, and the earlier branch may grow from it."""
+    books = boot("central", 50)
+    third = branch(S, [received("x1")], after=MINE[0].position, epoch=EPOCHS[3])
+    second = branch(S, [received("s1")], after=TRUNK[-1].position, epoch=EPOCHS[2])
+    kept(books, TRUNK)
+    kept(books, MINE, prev=TRUNK[-1].position.hash)
+    kept(books, third, prev=MINE[0].position.hash)
+    kept(books, second, prev=TRUNK[-1].position.hash)
+    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
+    shop = books_at(database, "b", EPOCHS[51])
+    kept(shop, TRUNK)
+    kept(shop, second, prev=TRUNK[-1].position.hash)
+
+    def taken(stream: str, previous: Position, events: Sequence[Stored]) -> Batch:
+        kept(shop, events, prev=previous.hash)  # a gap would be no verdict
+        return _make(stream, previous, events)
+
+    returning, now_ms = Returning(), 0
+    with books.database.reading() as connection:
+        returning.greet(connection, "a", S)
+        while due := returning.due(connection, now_ms := now_ms + 10_000, taken):
+            ((_, batch),) = due
+            end = batch.first + batch.n - 1
+            told = Cursor(stream=S, epoch=batch.epoch, upto=end, hash=batch.last)
+            assert returning.acked("a", told)
+    with database.reading() as connection:
+        records = SqlRecords(connection)
+        assert all(records.find(S, e.position.hash) for e in (*MINE, *third, *second))
+    database.close()
+
+
 def test_without_a_fork_nothing_is_given_back(boot: Callable[[str, int], Books]) -> None:
     books = boot("central", 50)
     kept(books, TRUNK)
