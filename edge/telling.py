@@ -24,7 +24,7 @@ from protocol.ids import ALL, zone_stream
 from protocol.ledger import postings
 from protocol.node.hub import Hub
 from protocol.node.sqljournal import Recorded
-from protocol.node.tables import journal
+from protocol.node.tables import READ, journal
 
 SKUS_MAX: Final = 50
 PLAIN: Final[dict[type[ev.Event], str]] = {
@@ -55,7 +55,10 @@ class Telling:
         self.prices_changed_ms = self._newest_price()
 
     def _newest_price(self) -> int:
-        """When head office last set a price, by its own clock."""
+        """When head office last set a price, or sealed those that this shop began with.
+
+        By its own clock; 0 without prices.
+        """
         newest = 0
         with self._node.books.database.reading() as connection:
             for stream in (ALL, zone_stream(self._node.settings.zone)):
@@ -66,7 +69,9 @@ class Telling:
                     .limit(1)
                 ).scalar()
                 newest = max(newest, found or 0)
-        return newest
+            seal = self._node.books.base(connection)
+            priced = connection.execute(select(READ["price"].c.sku).limit(1)).first()
+        return newest or (seal.at_ms if seal and priced else 0)
 
     def heard(self, recorded: Sequence[Recorded]) -> None:
         """After each commit."""
@@ -78,6 +83,7 @@ class Telling:
 
     def leapt(self, spared: Iterable[str]) -> None:
         """Many events at once, by a snapshot: pages look at everything again."""
+        self.prices_changed_ms = max(self.prices_changed_ms, self._newest_price())
         for topic in sorted(set(PLAIN.values())):
             self._node.hub.publish(topic, {"leapt": sorted(spared)})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from central.goods import Product
 from central.web import create_app
 from central.web.serving import Server
 from edge.compose import Shop, open_books
@@ -129,6 +130,11 @@ def test_a_machine_that_dies_young_gets_more_than_its_first_snapshot(place: Hous
 
 
 def test_a_new_shop_begins_with_the_first_generation(place: House) -> None:
+    catalogue = place.office.catalogue
+    catalogue.define_group("bread", zh="面包", en="Bread", by="ann")
+    bun = Product(sku="bun", name_zh="包", name_en="Bun", group="bread", tax_rate_bp=1300)
+    catalogue.list_product(bun, by="ann")
+    catalogue.set_price("bun", 300, by="ann")
     settings = msgspec.structs.replace(
         place.shops["b"].settings, store="x", data_dir=str(place.folder / "x" / "data")
     )
@@ -140,6 +146,8 @@ def test_a_new_shop_begins_with_the_first_generation(place: House) -> None:
     shop = build(place.folder / "x", clock=place.clock, settings=settings, empty=True)
     assert not shop.prover.was_restored()
     assert head_of(shop.books, "all") == head_of(place.office.books, "all")
+    till = shop.settings.tills[0].id
+    assert shop.selling.view(till).prices_changed_ms > 0, "the header says how old the prices are"
     shop.books.database.close()
 
 
