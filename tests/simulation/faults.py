@@ -201,13 +201,19 @@ class Faults:
         self.forked |= set(DOWN)
         self.void |= lost
         for shop in SHOPS:  # what stood nowhere else: a branch whose machine is gone
-            own = shop_stream(shop)
-            elsewhere = self.at_central(shop) | self.nodes[shop].store.ids(own)
+            elsewhere = self.at_central(shop) | self._gives(self.nodes[shop], shop)
             if shop in self.spare:
-                elsewhere |= self.spare[shop].store.ids(own)  # type: ignore[attr-defined]
+                elsewhere |= self._gives(self.spare[shop], shop)
             self.perhaps[shop] |= held[shop] - elsewhere
         self.off.add(CENTRAL)
         self.at(self.rng.uniform(500, 5_000), lambda: self.power_on(CENTRAL))
+
+    def _gives(self, node: object, shop: str) -> set[str]:
+        """What a shop's machine will send: its line, and branches where nodes give them back."""
+        store, own = node.store, shop_stream(shop)  # type: ignore[attr-defined]
+        if self.gives_branches_back:
+            return set(store.ids(own))
+        return {decode(e.data).id for e in store.line(own, 0, 100_000)}
 
     def _cloned(self, shop: str) -> None:
         """The disk was copied into a second machine, and both run under one name."""
