@@ -462,7 +462,7 @@ class Replicator:
         for peer in sorted(overdue):
             self._introduced.discard(peer)
             self.introduce(peer)
-        shop = self.side.hello_topic is None
+        shop = not self.side.returns_own
         silent = not greeted or (overdue and shop)
         since_s = now - self._hello_at
         if self.link.up and (

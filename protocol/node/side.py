@@ -28,5 +28,5 @@ class Side(msgspec.Struct, frozen=True):
     overhears: Callable[[Message], bool] = lambda _: False  # what is outside the chain's topics
     returns_own: bool = False  # head office: a shop gets its lost events back, and so do we
     witnesses: bool = False  # a shop keeps what head office signed
-    hello_topic: Callable[[str], str] | None = None  # where one peer is greeted, if not all at once
+    hello_topic: Callable[[str], str] | None = None  # where one peer is greeted
     tails: Callable[[], bool] = lambda: True  # do we send the shared live tails?
